@@ -1,0 +1,1 @@
+"""Clouds: the port and its drivers."""
