@@ -1,0 +1,179 @@
+"""The local cloud's ten verbs, over hosts on this machine. They outlive engines and are found again by their files."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from savanna_engine.cloud.base import Server, ServerStatus
+from savanna_engine.cloud.errors import CloudRefused, CloudUnavailable, QuotaExceeded
+from savanna_engine.cloud.local import catalog, marks
+from savanna_engine.cloud.local.hosts import choose_hosts
+from savanna_engine.cloud.local.records import Records
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from savanna.cluster.v1 import cloud_pb2
+    from savanna_engine.cloud.base import ClusterOrder, ServerOrder
+    from savanna_engine.cloud.local.records import HostRecord
+
+
+class LocalCloud:
+    """Hosts on this machine. Several engines may share one folder; several folders may share one machine."""
+
+    name = "local"
+
+    def __init__(self, root: Path, *, hosts: str = "auto") -> None:
+        self._records = Records(root)
+        self._distribution = catalog.find_distribution()
+        self._maker = choose_hosts(hosts, self._records, self._distribution)
+
+    def catalog(self, project_id: str) -> cloud_pb2.CloudCatalog:
+        """Say what is offered; the same to every project."""
+        del project_id
+        return catalog.catalog(
+            [record.flavor_id for record in self._all_records()],
+            username=self._maker.username,
+            distribution=self._distribution,
+        )
+
+    def prepare_cluster(self, order: ClusterOrder) -> None:
+        """Do nothing: hosts share only the bridge, which the first of them makes."""
+
+    def remove_cluster(self, cluster_id: str) -> None:
+        """Remove the shared hosts file, and the bridge with the last host of all."""
+        self._records.forget_cluster(cluster_id)
+        self._maker.clean_cloud()
+
+    def create_server(self, order: ServerOrder) -> Server:
+        """Make a host, or find the one of this instance id; what an interrupted make left is removed first."""
+        folder = self._records.folder(order.instance_id)
+        folder.mkdir(exist_ok=True, mode=0o755)
+        with self._records.locked(folder):
+            record = self._records.read(order.instance_id)
+            if record is not None and _alive(record):
+                return self._server(record)
+            self._clean(order.instance_id)
+            self._check(order)
+            number = self._reserve(order.instance_id)
+            record = self._maker.make(order, number)
+            self._records.write(record)
+            return self._server(record)
+
+    def find_servers(self, *, instance_id: str = "", cluster_id: str = "") -> Sequence[Server]:
+        """List hosts by their folders; one without a record has lost its maker and shows as an error."""
+        ids = [instance_id] if instance_id else self._records.instance_ids()
+        found = []
+        for each in ids:
+            record = self._records.read(each)
+            if record is None and self._records.folder(each).exists() and not cluster_id:
+                found.append(_unfinished(each))
+            elif record is not None and cluster_id in ("", record.cluster_id):
+                found.append(self._server(record))
+        return found
+
+    def get_server(self, provider_id: str) -> Server | None:
+        """Read one host; its instance id is its provider id."""
+        found = self.find_servers(instance_id=provider_id)
+        return found[0] if found else None
+
+    def delete_server(self, instance_id: str) -> bool:
+        """End all processes of a host, then remove its link, its address and its folder."""
+        folder = self._records.folder(instance_id)
+        if not folder.exists():
+            self._clean(instance_id)
+            return True
+        with self._records.locked(folder):
+            self._clean(instance_id)
+            shutil.rmtree(folder, ignore_errors=True)
+        return not folder.exists()
+
+    def purge(self) -> int:
+        """Remove every host that this folder ever made; gives how many. For the end of a data directory."""
+        ids = self._records.instance_ids()
+        for each in ids:
+            self.delete_server(each)
+        if not marks.end_marked(marks.CLOUD_MARK, self._records.cloud_id):
+            raise CloudUnavailable("some processes of local hosts do not end: try again")
+        shutil.rmtree(self._records.clusters, ignore_errors=True)
+        self._maker.clean_cloud()
+        shutil.rmtree(self._records.root, ignore_errors=True)
+        return len(ids)
+
+    def close(self) -> None:
+        """Do nothing: there are no connections."""
+
+    def _clean(self, instance_id: str) -> None:
+        if not marks.end_marked(marks.HOST_MARK, instance_id):
+            raise CloudUnavailable(f"processes of host {instance_id} do not end: try again")
+        self._maker.clean(instance_id)
+        self._records.release_address(instance_id)
+        folder = self._records.folder(instance_id)
+        if folder.exists():
+            for child in folder.iterdir():
+                shutil.rmtree(child) if child.is_dir() else child.unlink()
+
+    def _check(self, order: ServerOrder) -> None:
+        flavor = catalog.flavor(order.flavor_id)
+        if flavor is None:
+            raise CloudRefused(
+                f"flavor '{order.flavor_id}' does not exist on the local cloud: choose 1, 2, 3 or 4"
+            )
+        if order.image_id not in (catalog.PLAIN_IMAGE_ID, catalog.SPARK_IMAGE_ID):
+            raise CloudRefused(f"image '{order.image_id}' does not exist on the local cloud")
+        promised = catalog.promised_memory([each.flavor_id for each in self._all_records()])
+        if promised + flavor.ram > catalog.memory_limit():
+            raise QuotaExceeded(
+                f"the local cloud has promised {promised} of {catalog.memory_limit()} MiB: "
+                f"{flavor.ram} MiB for {order.name} do not fit; delete a cluster or take a smaller flavor"
+            )
+
+    def _reserve(self, instance_id: str) -> int:
+        try:
+            return self._records.reserve_address(instance_id, first=2, last=catalog.MAX_HOSTS + 1)
+        except LookupError as error:
+            raise QuotaExceeded(f"{error}: delete a cluster first") from error
+
+    def _all_records(self) -> list[HostRecord]:
+        read = [self._records.read(each) for each in self._records.instance_ids()]
+        return [record for record in read if record is not None]
+
+    def _server(self, record: HostRecord) -> Server:
+        alive = _alive(record)
+        return Server(
+            provider_id=record.instance_id,
+            instance_id=record.instance_id,
+            cluster_id=record.cluster_id,
+            name=record.name,
+            status=ServerStatus.RUNNING if alive else ServerStatus.ERROR,
+            internal_ip=record.address,
+            management_ip=record.address,
+            ssh_port=record.port,
+            ssh_user=record.user,
+            host_public_key=record.host_public_key,
+            fault="" if alive else "the first process of the host is gone",
+        )
+
+
+def _alive(record: HostRecord) -> bool:
+    return marks.start_time(record.pid) == record.started
+
+
+def _unfinished(instance_id: str) -> Server:
+    return Server(
+        provider_id=instance_id,
+        instance_id=instance_id,
+        cluster_id="",
+        name="",
+        status=ServerStatus.ERROR,
+        fault="its making was cut off",
+    )
+
+
+def purge(root: Path) -> int:
+    """Remove every host that the local cloud in this folder ever made; 0 when there never was one."""
+    if not Path(root, "cloud-id").exists():
+        return 0
+    return LocalCloud(root).purge()

@@ -1,0 +1,129 @@
+"""The bridge that joins the hosts of one local cloud, in a /24 of 198.18.0.0/15 (RFC 2544: for test networks)."""
+
+from __future__ import annotations
+
+import fcntl
+import ipaddress
+import json
+import os
+import re
+import subprocess
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from savanna_engine.cloud.errors import CloudUnavailable, QuotaExceeded
+from savanna_engine.cloud.local.records import write_atomically
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from savanna_engine.cloud.local.records import Records
+
+_SUBNETS = list(ipaddress.ip_network("198.18.0.0/15").subnets(new_prefix=24))
+
+
+@dataclass(frozen=True)
+class Network:
+    """A bridge and its subnet, for example "198.18.7.0/24"."""
+
+    bridge: str
+    subnet: str
+
+    def address(self, number: int) -> str:
+        """Give the address with this number; 1 is the machine's own."""
+        return str(ipaddress.ip_network(self.subnet)[number])
+
+
+def ensure_network(records: Records) -> Network:
+    """Make the bridge of this cloud, or find it."""
+    with records.locked(records.root):
+        path = records.root / "network.json"
+        known = Network(**json.loads(path.read_text())) if path.exists() else None
+        if known is not None and Path("/sys/class/net", known.bridge).exists():
+            return known
+        with _machine_lock():
+            network = known or Network(f"sv{records.cloud_id}", _free_subnet(records.cloud_id))
+            ip_batch(
+                f"link add {network.bridge} type bridge",
+                f"addr add {network.address(1)}/24 dev {network.bridge}",
+                f"link set {network.bridge} up",
+            )
+        write_atomically(path, json.dumps(asdict(network)))
+        return network
+
+
+def remove_network(records: Records) -> None:
+    """Remove the bridge once no host is left; the next host makes it again."""
+    with records.locked(records.root):
+        path = records.root / "network.json"
+        if not path.exists() or records.instance_ids():
+            return
+        bridge = json.loads(path.read_text())["bridge"]
+        if Path("/sys/class/net", bridge).exists():
+            ip_batch(f"link del {bridge}")
+        path.unlink()
+
+
+def link_name(instance_id: str) -> str:
+    """Name the machine's end of a host's link: at most 15 characters, from the random part of the id."""
+    return "sv" + re.sub("[^0-9a-f]", "", instance_id.lower())[:12]
+
+
+def plug(network: Network, instance_id: str, pid: int) -> None:
+    """Give a host its link; it disappears with the host's network namespace."""
+    name = link_name(instance_id)
+    ip_batch(
+        f"link add {name} type veth peer name eth0 netns {pid}",
+        f"link set {name} master {network.bridge} up",
+    )
+
+
+def unplug(instance_id: str) -> None:
+    """Remove the machine's end of a link if the kernel has not done so yet."""
+    name = link_name(instance_id)
+    if Path("/sys/class/net", name).exists():
+        # Another process may be removing it too, or the kernel: gone is gone.
+        subprocess.run(["ip", "link", "del", name], capture_output=True, check=False, timeout=10)
+
+
+def ip_batch(*lines: str) -> None:
+    """Run several ``ip`` commands in one process; raises ``CloudUnavailable`` with its words."""
+    done = subprocess.run(
+        ["ip", "-batch", "-"],
+        input="\n".join(lines) + "\n",
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=10,
+    )
+    if done.returncode:
+        raise CloudUnavailable(f"ip refused '{'; '.join(lines)}': {done.stderr.strip()}")
+
+
+def _free_subnet(cloud_id: str) -> str:
+    listed = subprocess.run(
+        ["ip", "-json", "-4", "addr"], capture_output=True, text=True, check=True, timeout=10
+    )
+    taken = {
+        ipaddress.ip_address(info["local"])
+        for link in json.loads(listed.stdout)
+        for info in link.get("addr_info", [])
+    }
+    start = int(cloud_id, 16) % len(_SUBNETS)
+    for subnet in _SUBNETS[start:] + _SUBNETS[:start]:
+        if not any(address in subnet for address in taken):
+            return str(subnet)
+    raise QuotaExceeded("all test networks of 198.18.0.0/15 are in use on this machine")
+
+
+@contextmanager
+def _machine_lock() -> Iterator[None]:
+    """Keep two clouds on one machine from choosing the same subnet; locking a folder leaves no file."""
+    descriptor = os.open("/run", os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

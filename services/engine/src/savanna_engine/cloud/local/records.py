@@ -1,0 +1,146 @@
+"""Where the local cloud keeps what it made: one folder a host, its record written last.
+
+::
+
+    <root>/cloud-id              random; marks every process of this cloud
+    <root>/network.json          bridge and subnet, once there is one
+    <root>/clusters/<id>/hosts   the /etc/hosts that all hosts of a cluster share
+    <root>/addresses/<number>    a reserved address, holding the instance id
+    <root>/hosts/<instance id>/  etc/ home/ tmp/ record.json
+
+A folder without a record is a host whose making was cut off: it can be removed, never used.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+import shutil
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class HostRecord:
+    """A host that was made. ``pid`` and ``started`` (clock ticks since boot) name its first process for sure."""
+
+    instance_id: str
+    cluster_id: str
+    name: str
+    flavor_id: str
+    address: str
+    port: int
+    user: str
+    host_public_key: str
+    pid: int
+    started: int
+
+
+class Records:
+    """The folder of one local cloud. Safe for several threads and processes: writers hold a lock on it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.hosts = root / "hosts"
+        self.clusters = root / "clusters"
+        self.addresses = root / "addresses"
+        for folder in (self.hosts, self.clusters, self.addresses):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o755)
+        self.cloud_id = self._cloud_id()
+
+    def _cloud_id(self) -> str:
+        path = self.root / "cloud-id"
+        with self.locked(self.root):
+            if not path.exists():
+                write_atomically(path, secrets.token_hex(6))
+            return path.read_text()
+
+    @contextmanager
+    def locked(self, folder: Path) -> Iterator[None]:
+        """Hold the only lock on a folder; locking the folder itself leaves no lock file behind."""
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def folder(self, instance_id: str) -> Path:
+        """Give the folder of a host, which may not exist."""
+        return self.hosts / instance_id
+
+    def read(self, instance_id: str) -> HostRecord | None:
+        """Read the record of a host; None when it was never finished or is gone."""
+        try:
+            text = (self.folder(instance_id) / "record.json").read_text()
+        except FileNotFoundError:
+            return None
+        return HostRecord(**json.loads(text))
+
+    def write(self, record: HostRecord) -> None:
+        """Record a finished host; after this it exists for everyone."""
+        write_atomically(
+            self.folder(record.instance_id) / "record.json", json.dumps(asdict(record), indent=1)
+        )
+
+    def instance_ids(self) -> list[str]:
+        """List all hosts that were begun, finished or not."""
+        return sorted(path.name for path in self.hosts.iterdir())
+
+    def reserve_address(self, instance_id: str, *, first: int, last: int) -> int:
+        """Reserve the lowest free number, or find the one already reserved for this host.
+
+        Raises ``LookupError`` when all are taken.
+        """
+        with self.locked(self.addresses):
+            taken = {int(path.name): path.read_text() for path in self._reserved()}
+            for number, owner in taken.items():
+                if owner == instance_id:
+                    return number
+            number = next((n for n in range(first, last + 1) if n not in taken), None)
+            if number is None:
+                raise LookupError(f"all {last - first + 1} addresses of the local cloud are taken")
+            write_atomically(self.addresses / str(number), instance_id)
+            return number
+
+    def release_address(self, instance_id: str) -> None:
+        """Free the address of a host, if it has one."""
+        with self.locked(self.addresses):
+            for path in self._reserved():
+                if path.read_text() == instance_id:
+                    path.unlink()
+
+    def _reserved(self) -> list[Path]:
+        return [path for path in self.addresses.iterdir() if path.name.isdigit()]
+
+    def name_in_cluster(self, cluster_id: str, name: str, address: str) -> Path:
+        """Add a line to the hosts file of a cluster; gives the file. Its inode stays, for it is mounted."""
+        folder = self.clusters / cluster_id
+        folder.mkdir(exist_ok=True, mode=0o755)
+        path = folder / "hosts"
+        with self.locked(folder):
+            lines = path.read_text().splitlines() if path.exists() else ["127.0.0.1 localhost"]
+            kept = [line for line in lines if line.split()[-1] != name]
+            path.write_text("\n".join([*kept, f"{address} {name}"]) + "\n")
+        return path
+
+    def forget_cluster(self, cluster_id: str) -> None:
+        """Remove what the hosts of a cluster shared."""
+        shutil.rmtree(self.clusters / cluster_id, ignore_errors=True)
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a whole file or none of it, and make it last over a power cut."""
+    scratch = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    with scratch.open("w") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    scratch.replace(path)
