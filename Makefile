@@ -1,0 +1,45 @@
+# The front door. `make help` says what there is.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+CODE := libs services plugins tests tools bench
+
+.PHONY: help setup lock protos fmt lint types test check demo docs bench-launch bench-api clean
+
+help: ## Say what there is
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+setup: ## Make this clone ready (system packages, .venv, everything); again: under 5 s
+	@$(PYTHON) tools/setup
+
+lock: setup ## Remake requirements.lock from the members' pyproject files
+	@tools/lock && $(PYTHON) tools/setup
+
+protos: ## Generate protos/src from protos/savanna
+	@$(BIN)/python tools/protos
+
+fmt: ## Format code and protos
+	@$(BIN)/ruff format -q $(CODE) && $(BIN)/ruff check -q --fix-only $(CODE)
+	@$(BIN)/buf format -w
+
+lint: ## Format, lint, floors, protos, generated code up to date
+	@$(BIN)/ruff format -q --check $(CODE)
+	@$(BIN)/ruff check -q $(CODE)
+	@$(BIN)/lint-imports --no-cache >.savanna/floors.log || { cat .savanna/floors.log; exit 1; }
+	@$(BIN)/buf lint && $(BIN)/buf format -d --exit-code >/dev/null
+	@$(BIN)/python tools/protos --check
+
+types: ## mypy, strict
+	@$(BIN)/mypy --no-error-summary
+
+test: setup ## Every test; the last line says how many passed
+	@$(BIN)/pytest
+
+check: setup lint types ## What CI runs: lint, types, and last the tests
+	@$(MAKE) --no-print-directory test
+
+docs: ## Generate docs/settings.md
+	@$(BIN)/python tools/settings_page >docs/settings.md
+
+clean: ## Remove everything that make made
+	@rm -rf .venv .savanna .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,1 @@
+"""The process skeleton that every service shares."""

@@ -1,0 +1,1 @@
+"""Apache Spark 4 in standalone mode."""

@@ -1,0 +1,1 @@
+"""One process with every service in it."""

@@ -1,0 +1,1 @@
+"""Speaks: REST and the public gRPC API."""

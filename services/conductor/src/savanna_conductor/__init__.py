@@ -1,0 +1,1 @@
+"""Remembers: the only one that knows the database."""

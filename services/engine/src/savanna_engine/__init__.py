@@ -1,0 +1,1 @@
+"""Does: one atomic step at a time, in clouds and on hosts."""

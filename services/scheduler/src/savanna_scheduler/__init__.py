@@ -1,0 +1,1 @@
+"""Decides: which task next, on which engine."""

@@ -1,0 +1,1 @@
+"""The simulated cloud: servers and hosts with faults by wish."""
