@@ -7,16 +7,18 @@ written at once. Configurations are written as users know them: ``{section: {nam
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import yaml
 from google.protobuf.descriptor import FieldDescriptor
+
 from savanna.common.v1 import config_pb2
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from google.protobuf.descriptor import Descriptor
     from google.protobuf.message import Message
 
 _INTEGERS = (
@@ -31,7 +33,9 @@ class DocumentError(Exception):
     """A file that can not be understood; the text names file, line and field, and what to do."""
 
 
-def read_document(path: Path, message: Message, *, aliases: Mapping[str, str] | None = None) -> Message:
+def read_document(
+    path: Path, message: Message, *, aliases: Mapping[str, str] | None = None
+) -> Message:
     """Fill ``message`` from a file and return it. ``aliases`` are further names of top-level fields."""
     try:
         root = yaml.compose(path.read_text(), Loader=yaml.SafeLoader)
@@ -59,7 +63,7 @@ class _Filler:
         if isinstance(message, config_pb2.Configs):
             self._fill_configs(message, node, path)
             return
-        known = message.DESCRIPTOR.fields_by_name
+        known: dict[str, FieldDescriptor] = dict(message.DESCRIPTOR.fields_by_name.items())  # type: ignore[arg-type]
         for key_node, value in self._pairs(node, path):
             name = key_node.value
             field_path = f"{path}.{name}" if path else name
@@ -67,7 +71,7 @@ class _Filler:
             if field is None:
                 near = difflib.get_close_matches(name, [*known, *self._aliases], n=1)
                 hint = f"did you mean '{near[0]}'?" if near else f"known are: {', '.join(known)}"
-                self._fail(key_node, f"unknown field '{field_path}'; {hint}")
+                raise self._error(key_node, f"unknown field '{field_path}'; {hint}")
             self._set(message, field, value, field_path)
 
     def _set(self, message: Message, field: FieldDescriptor, node: yaml.Node, path: str) -> None:
@@ -75,7 +79,7 @@ class _Filler:
             self._fill_map(message, field, node, path)
         elif field.is_repeated:
             if not isinstance(node, yaml.SequenceNode):
-                self._fail(node, f"'{path}' must be a list")
+                raise self._error(node, f"'{path}' must be a list")
             target = getattr(message, field.name)
             for number, each in enumerate(node.value):
                 item_path = f"{path}[{number}]"
@@ -88,8 +92,10 @@ class _Filler:
         else:
             setattr(message, field.name, self._scalar(field, node, path))
 
-    def _fill_map(self, message: Message, field: FieldDescriptor, node: yaml.Node, path: str) -> None:
-        value_field = field.message_type.fields_by_name["value"]
+    def _fill_map(
+        self, message: Message, field: FieldDescriptor, node: yaml.Node, path: str
+    ) -> None:
+        value_field = _entry(field).fields_by_name["value"]
         target = getattr(message, field.name)
         for key_node, value in self._pairs(node, path):
             item_path = f"{path}.{key_node.value}"
@@ -116,7 +122,7 @@ class _Filler:
             return config_pb2.ConfigValue(number=value)
         if isinstance(value, str):
             return config_pb2.ConfigValue(text=value)
-        self._fail(node, f"'{path}' must be text, a whole number, true or false")
+        raise self._error(node, f"'{path}' must be text, a whole number, true or false")
 
     def _scalar(self, field: FieldDescriptor, node: yaml.Node, path: str) -> str | int | bool:
         value = self._plain(node, path)
@@ -124,43 +130,48 @@ class _Filler:
         if kind == FieldDescriptor.CPPTYPE_STRING:
             if isinstance(value, str | int) and not isinstance(value, bool):
                 return str(value)
-            self._fail(node, f"'{path}' must be text")
+            raise self._error(node, f"'{path}' must be text")
         if kind == FieldDescriptor.CPPTYPE_BOOL:
             if isinstance(value, bool):
                 return value
-            self._fail(node, f"'{path}' must be true or false")
+            raise self._error(node, f"'{path}' must be true or false")
         if kind in _INTEGERS:
             if isinstance(value, int) and not isinstance(value, bool):
                 return value
-            self._fail(node, f"'{path}' must be a whole number")
-        self._fail(node, f"'{path}' can not be set from a file")
+            raise self._error(node, f"'{path}' must be a whole number")
+        raise self._error(node, f"'{path}' can not be set from a file")
 
     def _plain(self, node: yaml.Node, path: str) -> object:
         if not isinstance(node, yaml.ScalarNode):
-            self._fail(node, f"'{path}' must be a single value")
+            raise self._error(node, f"'{path}' must be a single value")
         return yaml.safe_load(yaml.serialize(node))
 
     def _pairs(self, node: yaml.Node, path: str) -> list[tuple[yaml.ScalarNode, yaml.Node]]:
         if not isinstance(node, yaml.MappingNode):
-            self._fail(node, f"'{path or 'the file'}' must be a mapping of names to values")
+            raise self._error(node, f"'{path or 'the file'}' must be a mapping of names to values")
         pairs = []
         seen: set[str] = set()
         for key, value in node.value:
             if not isinstance(key, yaml.ScalarNode):
-                self._fail(key, "a name must be plain text")
+                raise self._error(key, "a name must be plain text")
             if key.value in seen:
-                self._fail(key, f"'{key.value}' is written twice")
+                raise self._error(key, f"'{key.value}' is written twice")
             seen.add(key.value)
             pairs.append((key, value))
         return pairs
 
-    def _fail(self, node: yaml.Node, what: str) -> NoReturn:
-        raise DocumentError(f"{self._file}:{node.start_mark.line + 1}: {what}")
+    def _error(self, node: yaml.Node, what: str) -> DocumentError:
+        return DocumentError(f"{self._file}:{node.start_mark.line + 1}: {what}")
+
+
+def _entry(field: FieldDescriptor) -> Descriptor:
+    entry = field.message_type
+    if entry is None:
+        raise TypeError(f"{field.name} is no map")
+    return entry
 
 
 def _is_map(field: FieldDescriptor) -> bool:
     return bool(
-        field.message_type
-        and field.message_type.GetOptions().map_entry
-        and field.is_repeated
+        field.message_type and field.message_type.GetOptions().map_entry and field.is_repeated
     )

@@ -1,0 +1,75 @@
+"""Who asks, for which request, and by when: carried through every call of the mesh."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+_PREFIX = "x-savanna-"
+
+
+@dataclass(frozen=True)
+class RequestContext:
+    """The request on whose behalf something is done."""
+
+    request_id: str = field(default_factory=lambda: f"req-{uuid.uuid4()}")
+    project_id: str = ""
+    user_id: str = ""
+    user_name: str = ""
+    roles: tuple[str, ...] = ()
+
+
+_request: ContextVar[RequestContext | None] = ContextVar("savanna_request", default=None)
+_deadline: ContextVar[float | None] = ContextVar("savanna_deadline", default=None)
+
+
+def current() -> RequestContext:
+    """Give the request under way; a new, empty one outside of any."""
+    return _request.get() or RequestContext()
+
+
+def enter(request: RequestContext) -> None:
+    """Make this the request of the running task and all it calls."""
+    _request.set(request)
+
+
+def enter_deadline(seconds: float | None) -> None:
+    """Make this the time that is left for the running task and all it calls."""
+    _deadline.set(None if seconds is None else time.monotonic() + seconds)
+
+
+def remaining() -> float | None:
+    """Give the seconds that are left for the request; None when nobody set a limit."""
+    deadline = _deadline.get()
+    return None if deadline is None else max(0.0, deadline - time.monotonic())
+
+
+def to_metadata(request: RequestContext) -> list[tuple[str, str]]:
+    """Give the call metadata that carries a request."""
+    values = {
+        "request-id": request.request_id,
+        "project": request.project_id,
+        "user-id": request.user_id,
+        "user-name": request.user_name,
+        "roles": ",".join(request.roles),
+    }
+    return [(_PREFIX + name, value) for name, value in values.items() if value]
+
+
+def from_metadata(metadata: dict[str, str]) -> RequestContext:
+    """Read a request from call metadata; what is missing stays empty, an id is made."""
+    roles = metadata.get(_PREFIX + "roles", "")
+    request = RequestContext(
+        project_id=metadata.get(_PREFIX + "project", ""),
+        user_id=metadata.get(_PREFIX + "user-id", ""),
+        user_name=metadata.get(_PREFIX + "user-name", ""),
+        roles=tuple(roles.split(",")) if roles else (),
+    )
+    known = metadata.get(_PREFIX + "request-id")
+    return request if known is None else RequestContext(known, *_rest(request))
+
+
+def _rest(request: RequestContext) -> tuple[str, str, str, tuple[str, ...]]:
+    return request.project_id, request.user_id, request.user_name, request.roles

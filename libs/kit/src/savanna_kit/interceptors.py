@@ -1,0 +1,186 @@
+"""What surrounds every call, in one list and one order.
+
+Server, outermost first: trace -> request -> errors -> deadline -> the servicer. Client: request and trace go along,
+the time-out is what is left of the caller's, and failures come back as errors of ``savanna_kit.errors``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import structlog
+from grpc.aio import ServerInterceptor, UnaryUnaryClientInterceptor
+
+from savanna_kit import context as request_context
+from savanna_kit import errors, logs, status, telemetry
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    Context = grpc.aio.ServicerContext[Any, Any]
+
+log = logs.get_logger(__name__)
+
+DEFAULT_DEADLINE = 30.0
+"""Seconds for a unary call whose caller set no limit of its own."""
+
+
+class Call:
+    """A call being served: what the layers around it need to know."""
+
+    def __init__(self, method: str, metadata: dict[str, str], *, streaming: bool) -> None:
+        self.method = method
+        self.metadata = metadata
+        self.streaming = streaming
+
+
+@asynccontextmanager
+async def _traced(call: Call, context: Context) -> AsyncIterator[None]:
+    del context
+    parent = call.metadata.get(telemetry.TRACEPARENT, "")
+    with telemetry.span(call.method.lstrip("/"), parent):
+        yield
+
+
+@asynccontextmanager
+async def _in_request(call: Call, context: Context) -> AsyncIterator[None]:
+    del context
+    request = request_context.from_metadata(call.metadata)
+    request_context.enter(request)
+    with structlog.contextvars.bound_contextvars(request_id=request.request_id):
+        yield
+
+
+@asynccontextmanager
+async def _errors_mapped(call: Call, context: Context) -> AsyncIterator[None]:
+    try:
+        yield
+    except errors.SavannaError as error:
+        await context.abort_with_status(status.to_status(error))
+    except TimeoutError:
+        late = errors.DeadlineExceeded(f"{call.method} took longer than its caller would wait")
+        await context.abort_with_status(status.to_status(late))
+    except grpc.aio.AbortError:
+        raise
+    except Exception:
+        # The text of an unforeseen fault may hold anything: callers get the request id, the log has the rest.
+        request_id = request_context.current().request_id
+        log.exception("call_failed", method=call.method)
+        fault = errors.Internal(
+            f"an unexpected fault; look for {request_id} in the log of the service",
+            metadata={"request_id": request_id},
+        )
+        await context.abort_with_status(status.to_status(fault))
+
+
+@asynccontextmanager
+async def _in_time(call: Call, context: Context) -> AsyncIterator[None]:
+    left = context.time_remaining()
+    if call.streaming:
+        request_context.enter_deadline(left)
+        yield
+        return
+    limit = DEFAULT_DEADLINE if left is None else left
+    request_context.enter_deadline(limit)
+    async with asyncio.timeout(limit):
+        yield
+
+
+LAYERS = (_traced, _in_request, _errors_mapped, _in_time)
+
+
+class ServerLayers(ServerInterceptor):
+    """Puts all layers around every method of a server."""
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Any:  # noqa: ANN401 - grpc's handler class exists in its stubs alone
+        """Wrap the handler of one call."""
+        handler = await continuation(handler_call_details)
+        if handler is None:
+            return None
+        metadata = {
+            key: value if isinstance(value, str) else value.decode("latin-1")
+            for key, value in handler_call_details.invocation_metadata
+        }
+        streaming = handler.request_streaming or handler.response_streaming
+        call = Call(handler_call_details.method, metadata, streaming=streaming)
+        return _wrapped(handler, call)
+
+
+def _wrapped(handler: Any, call: Call) -> Any:  # noqa: ANN401 - grpc's handler class exists in its stubs alone
+    behavior = (
+        handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
+    )
+
+    async def single(request: object, context: Context) -> object:
+        async with AsyncExitStack() as stack:
+            for layer in LAYERS:
+                await stack.enter_async_context(layer(call, context))
+            return await behavior(request, context)
+        raise AssertionError("a layer swallowed a failure")
+
+    async def stream(request: object, context: Context) -> AsyncIterator[object]:
+        async with AsyncExitStack() as stack:
+            for layer in LAYERS:
+                await stack.enter_async_context(layer(call, context))
+            async for response in behavior(request, context):
+                yield response
+
+    make = {
+        (False, False): grpc.unary_unary_rpc_method_handler,
+        (False, True): grpc.unary_stream_rpc_method_handler,
+        (True, False): grpc.stream_unary_rpc_method_handler,
+        (True, True): grpc.stream_stream_rpc_method_handler,
+    }[(handler.request_streaming, handler.response_streaming)]
+    return make(
+        stream if handler.response_streaming else single,
+        request_deserializer=handler.request_deserializer,
+        response_serializer=handler.response_serializer,
+    )
+
+
+def outgoing_metadata() -> list[tuple[str, str]]:
+    """Give the metadata that every call to another service carries: the request and the trace."""
+    metadata = request_context.to_metadata(request_context.current())
+    traceparent = telemetry.current_traceparent()
+    if traceparent:
+        metadata.append((telemetry.TRACEPARENT, traceparent))
+    return metadata
+
+
+class ClientLayers(UnaryUnaryClientInterceptor):
+    """Puts request, trace and deadline on every unary call, and turns its failure into an error of the tree."""
+
+    def __init__(self, default_deadline: float = DEFAULT_DEADLINE) -> None:
+        self._default = default_deadline
+
+    async def intercept_unary_unary(
+        self,
+        continuation: Callable[..., Awaitable[Any]],
+        client_call_details: grpc.aio.ClientCallDetails,
+        request: object,
+    ) -> Any:  # noqa: ANN401 - the type of the response is the method's
+        """Make the call."""
+        asked = client_call_details.timeout
+        left = request_context.remaining()
+        limits = [each for each in (asked or self._default, left) if each is not None]
+        metadata = [*(client_call_details.metadata or ()), *outgoing_metadata()]
+        details = grpc.aio.ClientCallDetails(
+            client_call_details.method,
+            min(limits),
+            grpc.aio.Metadata(*metadata),
+            client_call_details.credentials,
+            client_call_details.wait_for_ready,
+        )
+        call = await continuation(details, request)
+        try:
+            await call
+        except grpc.aio.AioRpcError as failure:
+            raise status.from_rpc_error(failure) from failure
+        return call

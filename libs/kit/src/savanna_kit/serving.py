@@ -1,0 +1,214 @@
+"""The one life of every service: start, serve, drain, close in reverse.
+
+A service is described by ``Parts``: what it serves, what runs beside it, what it holds. One process can serve one
+or several of them; all-in-one is nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+import grpc
+import uvloop
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1._async import HealthServicer
+from grpc_reflection.v1alpha import reflection
+
+from savanna_kit import logs, settings, telemetry
+from savanna_kit.channels import MAX_MESSAGE
+from savanna_kit.interceptors import ServerLayers
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from contextlib import AbstractAsyncContextManager
+
+log = logs.get_logger(__name__)
+
+_SERVER_OPTIONS = (
+    ("grpc.max_receive_message_length", MAX_MESSAGE),
+    ("grpc.max_send_message_length", MAX_MESSAGE),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+    # Two processes on one port would each get half of the calls.
+    ("grpc.so_reuseport", 0),
+)
+
+
+@dataclass(frozen=True)
+class Served:
+    """A servicer, the name of its service and the generated function that adds it to a server."""
+
+    service: str
+    add: Callable[[Any, grpc.aio.Server], None]
+    servicer: object
+
+
+@dataclass
+class Parts:
+    """What a service is made of."""
+
+    name: str
+    listen: str
+    served: list[Served] = field(default_factory=list)
+    resources: list[AbstractAsyncContextManager[object]] = field(default_factory=list)
+    """Opened in order before anything is served, closed in reverse after all."""
+    loops: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+    """Run beside the servicers until the end; one that fails ends the process."""
+    drains: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+    """Called in order when the end is near, while everything still works."""
+    drain_seconds: float = 5.0
+    addresses: list[str] = field(default_factory=list)
+    """Filled in when it serves: where it really listens."""
+
+
+class Build(Protocol):
+    """Makes a service out of its settings; every service exports one."""
+
+    def __call__(self, given: Any, /) -> Parts:  # noqa: ANN401 - each service has settings of its own
+        """Build, without starting anything."""
+
+
+@asynccontextmanager
+async def running(services: Sequence[Parts]) -> AsyncIterator[Sequence[Parts]]:
+    """Run services until the block ends. Raises what a failing loop raised, once everything is closed."""
+    async with AsyncExitStack() as stack:
+        begun = [await stack.enter_async_context(_opened(each)) for each in services]
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(_guarded(parts, loop))
+                for parts in services
+                for loop in parts.loops
+            ]
+            try:
+                yield services
+            finally:
+                for server in begun:
+                    await server.announce_end()
+                for parts in reversed(services):
+                    for drain in parts.drains:
+                        await _drained(parts, drain)
+                for task in tasks:
+                    task.cancel()
+
+
+async def serve(services: Sequence[Parts], *, ready: Callable[[], None] | None = None) -> None:
+    """Run services until SIGTERM or SIGINT."""
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    async with running(services):
+        for parts in services:
+            log.info("service_ready", service=parts.name, addresses=parts.addresses)
+        if ready is not None:
+            ready()
+        await ended.wait()
+        log.info("service_ending", services=[parts.name for parts in services])
+
+
+def main(kind: type[settings.ServiceSettings], build: Build) -> None:
+    """Run one service as a command: read settings, set logs and traces up, serve. Exits with 2 for bad settings."""
+    try:
+        given = settings.load(kind)
+    except settings.SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(2)
+    logs.configure(level=given.log_level, form=given.log_format)
+    parts = build(given)
+    telemetry.configure(f"savanna-{parts.name}")
+    run(serve([parts]))
+
+
+def run(program: Any) -> None:  # noqa: ANN401 - a coroutine of any kind
+    """Run a coroutine on the fast loop until it ends; a failure ends the process with 1 and its story in the log."""
+    try:
+        uvloop.run(program)
+    except* Exception as group:
+        log.error("service_failed", exc_info=group)
+        sys.exit(1)
+
+
+class _Server:
+    """A gRPC server with health and reflection."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._health = HealthServicer()
+        self._server = grpc.aio.server(interceptors=[ServerLayers()], options=_SERVER_OPTIONS)
+        for each in parts.served:
+            each.add(each.servicer, self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        names = [each.service for each in parts.served]
+        reflection.enable_server_reflection(
+            [*names, "grpc.health.v1.Health", reflection.SERVICE_NAME], self._server
+        )
+        self._names = ["", *names]
+
+    async def start(self) -> None:
+        """Bind, serve and say so."""
+        listen = self._parts.listen
+        if listen.startswith("unix:"):
+            # A socket file that a killed process left is in the way of the next one.
+            _remove_socket(listen.removeprefix("unix:"))
+        port = self._server.add_insecure_port(listen)
+        host, _, _ = listen.rpartition(":")
+        address = listen if listen.startswith("unix:") else f"{host}:{port}"
+        self._parts.addresses[:] = [address]
+        await self._server.start()
+        await self._say(health_pb2.HealthCheckResponse.SERVING)
+
+    async def announce_end(self) -> None:
+        """Tell those who ask that no new calls are wanted."""
+        await self._say(health_pb2.HealthCheckResponse.NOT_SERVING)
+
+    async def stop(self) -> None:
+        """Let calls under way end, then close."""
+        await self._server.stop(self._parts.drain_seconds)
+
+    async def _say(self, state: int) -> None:
+        for name in self._names:
+            await self._health.set(name, state)
+
+
+def _remove_socket(path: str) -> None:
+    if os.path.exists(path):
+        os.unlink(path)
+
+
+@asynccontextmanager
+async def _opened(parts: Parts) -> AsyncIterator[_Server]:
+    async with AsyncExitStack() as stack:
+        for resource in parts.resources:
+            await stack.enter_async_context(resource)
+        server = _Server(parts)
+        await server.start()
+        try:
+            yield server
+        finally:
+            await server.stop()
+
+
+async def _guarded(parts: Parts, loop: Callable[[], Awaitable[None]]) -> None:
+    try:
+        await loop()
+    except asyncio.CancelledError:
+        raise
+    except Exception:
+        log.exception(
+            "loop_failed", service=parts.name, loop=getattr(loop, "__qualname__", repr(loop))
+        )
+        raise
+
+
+async def _drained(parts: Parts, drain: Callable[[], Awaitable[None]]) -> None:
+    try:
+        async with asyncio.timeout(parts.drain_seconds):
+            await drain()
+    except TimeoutError:
+        log.warning("drain_cut_off", service=parts.name, seconds=parts.drain_seconds)

@@ -1,0 +1,68 @@
+"""Traces: one trace from the API call to the command on a host (OpenTelemetry, W3C trace context).
+
+Exporting is off unless the standard ``OTEL_*`` environment asks for it; ids are real and carried in any case.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from opentelemetry import trace
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from opentelemetry.sdk.trace.export import SpanExporter
+    from opentelemetry.util.types import AttributeValue
+
+TRACEPARENT = "traceparent"
+_propagator = TraceContextTextMapPropagator()
+
+
+def configure(service: str, *, exporter: SpanExporter | None = None) -> None:
+    """Set tracing up for this process, once. A given exporter receives every span at once, for tests."""
+    wanted = "OTEL_EXPORTER_OTLP_ENDPOINT" in os.environ or (
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" in os.environ
+    )
+    provider = trace.get_tracer_provider()
+    if not isinstance(provider, TracerProvider):
+        resource = Resource.create({"service.name": os.environ.get("OTEL_SERVICE_NAME", service)})
+        if wanted or exporter:
+            provider = TracerProvider(resource=resource)
+        else:
+            provider = TracerProvider(resource=resource, sampler=ParentBased(ALWAYS_OFF))
+        if wanted:
+            provider.add_span_processor(BatchSpanProcessor(_otlp_exporter()))
+        trace.set_tracer_provider(provider)
+    if exporter is not None:
+        provider.add_span_processor(SimpleSpanProcessor(exporter))
+
+
+def current_traceparent() -> str:
+    """Give the W3C traceparent of the running span; empty outside of any."""
+    carrier: dict[str, str] = {}
+    _propagator.inject(carrier)
+    return carrier.get(TRACEPARENT, "")
+
+
+@contextmanager
+def span(name: str, traceparent: str = "", **attributes: AttributeValue) -> Iterator[trace.Span]:
+    """Run a block in a span: a child of ``traceparent`` if given, else of the running span, else a new trace."""
+    parent = _propagator.extract({TRACEPARENT: traceparent}) if traceparent else None
+    tracer = trace.get_tracer("savanna")
+    with tracer.start_as_current_span(name, context=parent, attributes=attributes) as running:
+        yield running
+
+
+def _otlp_exporter() -> SpanExporter:
+    # Imported when asked for: it costs a quarter of a second, and most processes never export.
+    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+
+    return OTLPSpanExporter()
