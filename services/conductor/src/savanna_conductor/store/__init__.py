@@ -1,0 +1,1 @@
+"""The database: tables, dialects, transactions. Nothing outside of this service knows SQL."""
