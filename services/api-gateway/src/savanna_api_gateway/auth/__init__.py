@@ -1,0 +1,1 @@
+"""Who asks: one port, two ways to know."""

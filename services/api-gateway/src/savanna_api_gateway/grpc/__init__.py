@@ -1,0 +1,1 @@
+"""The public gRPC API, thin over the core."""

@@ -1,0 +1,113 @@
+"""Putting the gateway together: ``savanna-api``, or ``build`` for a process that has more in it."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from savanna.api.v1 import (
+    catalog_service_pb2_grpc,
+    cluster_service_pb2_grpc,
+    job_service_pb2_grpc,
+)
+from savanna_api_gateway.auth.none import NoAuthentication, is_loopback
+from savanna_api_gateway.auth.tokens import TokensFileError, read
+from savanna_api_gateway.cloud import Cloud
+from savanna_api_gateway.conductor import RETRIES, Conductor
+from savanna_api_gateway.core.api import Api
+from savanna_api_gateway.grpc.catalog import CatalogServicer
+from savanna_api_gateway.grpc.clusters import ClusterServicer, OperationServicer
+from savanna_api_gateway.grpc.door import Door
+from savanna_api_gateway.grpc.jobs import JobServicer
+from savanna_api_gateway.plugins import PluginDirectory
+from savanna_api_gateway.settings import ApiSettings
+from savanna_kit import serving
+from savanna_kit.channels import connect
+from savanna_kit.clock import SystemClock
+from savanna_kit.settings import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from savanna_api_gateway.auth.base import Authenticator
+
+
+def build(settings: ApiSettings) -> serving.Parts:
+    """Put the gateway together. Raises ``SettingsError`` for settings that can not be used."""
+    authenticator = _authenticator(settings)
+    parts = serving.Parts(name="api", listen=settings.listen, drain_seconds=settings.drain_seconds)
+    parts.resources.append(_assembled(parts, settings, authenticator))
+    return parts
+
+
+@asynccontextmanager
+async def _assembled(
+    parts: serving.Parts, settings: ApiSettings, authenticator: Authenticator
+) -> AsyncIterator[None]:
+    """Open channels, which belong to the running loop, and fill in what is served over them."""
+    async with AsyncExitStack() as stack:
+        conductor = await stack.enter_async_context(connect(settings.conductor, retries=RETRIES))
+        plugins = {
+            each: await stack.enter_async_context(connect(each)) for each in settings.plugins
+        }
+        engines = {
+            each: await stack.enter_async_context(connect(each)) for each in settings.engines
+        }
+        clock = SystemClock()
+        api = Api(
+            Conductor(conductor),
+            PluginDirectory(plugins, clock=clock, cache_seconds=settings.plugin_cache_seconds),
+            Cloud(engines, clock=clock, cache_seconds=settings.cloud_cache_seconds),
+            job_binary_limit=settings.job_binary_limit,
+        )
+        parts.served[:] = _served(api, authenticator)
+        yield
+
+
+def _served(api: Api, authenticator: Authenticator) -> list[serving.Served]:
+    clusters, jobs = cluster_service_pb2_grpc, job_service_pb2_grpc
+    catalog = catalog_service_pb2_grpc
+    return [
+        serving.Served(f"savanna.api.v1.{name}", add, Door(servicer, authenticator))
+        for name, add, servicer in (
+            ("CatalogService", catalog.add_CatalogServiceServicer_to_server, CatalogServicer(api)),
+            ("ClusterService", clusters.add_ClusterServiceServicer_to_server, ClusterServicer(api)),
+            (
+                "OperationService",
+                clusters.add_OperationServiceServicer_to_server,
+                OperationServicer(api),
+            ),
+            ("JobService", jobs.add_JobServiceServicer_to_server, JobServicer(api)),
+        )
+    ]
+
+
+def _authenticator(settings: ApiSettings) -> Authenticator:
+    if settings.auth == "none":
+        for name, listen in (("LISTEN", settings.listen), ("REST_LISTEN", settings.rest_listen)):
+            if not is_loopback(listen):
+                raise SettingsError(
+                    f"SAVANNA_API_{name}={listen} can be reached by others, and SAVANNA_API_AUTH="
+                    "none lets everyone in: listen on 127.0.0.1 or set SAVANNA_API_AUTH=tokens=FILE"
+                )
+        return NoAuthentication()
+    kind, _, path = settings.auth.partition("=")
+    if kind != "tokens" or not path:
+        raise SettingsError(
+            f"SAVANNA_API_AUTH={settings.auth} is not known; use none or tokens=FILE"
+        )
+    try:
+        return read(Path(path))
+    except TokensFileError as error:
+        raise SettingsError(f"SAVANNA_API_AUTH: {error}") from error
+
+
+def main() -> None:
+    """Run the gateway as a command. Exits with 2 for settings that can not be used."""
+    try:
+        serving.main(ApiSettings, build)
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(2)
