@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from google.protobuf.timestamp_pb2 import Timestamp
-from savanna.operation.v1 import operation_pb2
 from sqlalchemy import insert, update
 
+from savanna.operation.v1 import operation_pb2
 from savanna_conductor.store import dialect, schema
 from savanna_kit.coalescer import Coalescer
 from savanna_kit.executors import BoundedExecutor

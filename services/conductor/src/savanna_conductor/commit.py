@@ -1,0 +1,353 @@
+"""Recording a scheduler's decisions: one transaction, fenced by its lease, each change by epoch and session.
+
+The rows that a commit touches are read once, changed in memory in the order of the changes, and written once. A commit
+whose number is the last one's is not applied again: its stored outcome is given, so that a lost reply loses nothing.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import bindparam, insert, select, update
+
+from savanna.conductor.v1 import execution_service_pb2 as execution
+from savanna.operation.v1 import operation_pb2
+from savanna_conductor import convert, facts, leases, operations
+from savanna_conductor.store import dialect, schema
+from savanna_kit.errors import FailedPrecondition, InvalidArgument
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sqlalchemy import Row
+
+    from savanna_conductor.store.transaction import Transaction
+
+Task = operation_pb2.Task
+Attempt = operation_pb2.Attempt
+Entry = operation_pb2.JournalEntry
+Verdict = execution.Verdict
+
+MAX_BODY = 4 * 2**20
+"""Bytes of the largest task."""
+_CHUNK = 500
+
+
+def commit(transaction: Transaction, request: execution.CommitRequest) -> execution.CommitResponse:
+    """Apply a commit, or give the outcome of the same one. Raises ``Aborted`` and ``FailedPrecondition``."""
+    scheduler = leases.own_scheduler(transaction, request.scheduler_id)
+    if request.number == scheduler.last_commit and request.number:
+        return execution.CommitResponse.FromString(scheduler.last_outcome)
+    if request.number != scheduler.last_commit + 1:
+        raise FailedPrecondition(
+            f"commit {request.number} does not follow {scheduler.last_commit}",
+            reason="COMMIT_OUT_OF_ORDER",
+        )
+    response = _Commit(transaction, request).apply()
+    transaction.connection.execute(
+        update(schema.scheduler)
+        .where(schema.scheduler.c.id == request.scheduler_id)
+        .values(last_commit=request.number, last_outcome=response.SerializeToString())
+    )
+    return response
+
+
+@dataclass
+class _TaskRow:
+    """A task as it will be written."""
+
+    operation_id: str
+    spec: operation_pb2.TaskSpec
+    values: dict[str, object]
+    state: Task.State.ValueType
+    epoch: int
+    session_id: str
+    dirty: bool = False
+
+    def change(self, **values: object) -> None:
+        """Set columns."""
+        self.values.update(values)
+        self.dirty = True
+
+
+@dataclass
+class _Work:
+    """What a commit is made of, while it is applied."""
+
+    tasks: dict[str, _TaskRow] = field(default_factory=dict)
+    operations: dict[str, operation_pb2.Operation] = field(default_factory=dict)
+    owned: set[str] = field(default_factory=set)
+    sessions: dict[str, Row] = field(default_factory=dict)
+    taught: dict[str, list[bytes]] = field(default_factory=lambda: defaultdict(list))
+    ends: list[execution.EndOperation] = field(default_factory=list)
+    inserts: list[dict[str, object]] = field(default_factory=list)
+    positions: dict[str, int] = field(default_factory=dict)
+    keys: dict[str, set[str]] = field(default_factory=dict)
+
+
+class _Commit:
+    """One commit under way."""
+
+    def __init__(self, transaction: Transaction, request: execution.CommitRequest) -> None:
+        self._transaction = transaction
+        self._request = request
+        self._now = transaction.now
+        self._work = _Work()
+
+    def apply(self) -> execution.CommitResponse:
+        """Read, change, write."""
+        self._load()
+        response = execution.CommitResponse()
+        for change in self._request.changes:
+            kind = change.WhichOneof("change")
+            if kind is None:
+                raise InvalidArgument("a change is empty", reason="CHANGE_EMPTY")
+            response.verdicts.append(getattr(self, f"_{kind}")(getattr(change, kind)))
+        self._store()
+        return response
+
+    def _load(self) -> None:
+        task_ids, operation_ids, session_ids = set(), set(), set()
+        for change in self._request.changes:
+            inner = getattr(change, change.WhichOneof("change") or "assign")
+            task_ids.add(getattr(inner, "task_id", ""))
+            operation_ids.add(getattr(inner, "operation_id", ""))
+            session_ids.add(getattr(inner, "session_id", ""))
+        for row in self._rows(schema.task.c.id, task_ids - {""}):
+            self._work.tasks[row.id] = _TaskRow(
+                row.operation_id,
+                operation_pb2.TaskSpec.FromString(row.spec),
+                {"task_id": row.id, **{name: row._mapping[name] for name in _WRITTEN}},
+                row.state,
+                row.epoch,
+                row.session_id,
+            )
+            operation_ids.add(row.operation_id)
+        for row in self._rows(schema.operation.c.id, operation_ids - {""}):
+            self._work.operations[row.id] = convert.operation(row)
+            if row.owner == self._request.scheduler_id:
+                self._work.owned.add(row.id)
+        self._work.sessions = {
+            row.id: row for row in leases.find_sessions(self._transaction, session_ids - {""})
+        }
+
+    def _rows(self, column: Any, ids: Iterable[str]) -> Iterable[Row]:  # noqa: ANN401 - a column of any table
+        ordered = sorted(ids)
+        for start in range(0, len(ordered), _CHUNK):
+            query = select(column.table).where(column.in_(ordered[start : start + _CHUNK]))
+            yield from self._transaction.connection.execute(
+                dialect.lock_rows(self._transaction.connection, query)
+            )
+
+    def _assign(self, change: execution.Assign) -> Verdict:
+        task = self._work.tasks.get(change.task_id)
+        if task is None or not self._owns(task.operation_id):
+            return Verdict(code=Verdict.CODE_NOT_OWNED)
+        if task.state != Task.STATE_PENDING or change.epoch != task.epoch + 1:
+            return Verdict(code=Verdict.CODE_STALE)
+        if not leases.is_alive(self._work.sessions.get(change.session_id), self._now):
+            return Verdict(code=Verdict.CODE_SESSION_ENDED)
+        task.state, task.epoch, task.session_id = (
+            Task.STATE_ASSIGNED,
+            change.epoch,
+            change.session_id,
+        )
+        task.change(started=self._now)
+        self._tell(task, Entry.KIND_TASK_ASSIGNED)
+        operations.note_start(self._transaction, self._work.operations[task.operation_id])
+        return Verdict(code=Verdict.CODE_APPLIED)
+
+    def _finish(self, change: execution.Finish) -> Verdict:
+        task = self._held(change.task_id, change.epoch, change.session_id)
+        if isinstance(task, Verdict):
+            return task
+        if change.facts and not self._teach(task, change.facts):
+            return Verdict(code=Verdict.CODE_INVALID)
+        task.state = change.state
+        failure = change.failure if change.HasField("failure") else None
+        task.change(ended=self._now, failure=failure.SerializeToString() if failure else b"")
+        if change.outcome == Attempt.OUTCOME_FAILED:
+            task.change(failed_attempts=_number(task.values["failed_attempts"]) + 1)
+        if change.outcome == Attempt.OUTCOME_LOST:
+            task.change(lost_attempts=_number(task.values["lost_attempts"]) + 1)
+        self._tell(task, Entry.KIND_TASK_ENDED, change.outcome, failure)
+        return Verdict(code=Verdict.CODE_APPLIED)
+
+    def _defer(self, change: execution.Defer) -> Verdict:
+        task = self._held(change.task_id, change.epoch, change.session_id)
+        if isinstance(task, Verdict):
+            return task
+        lost = change.outcome == Attempt.OUTCOME_LOST
+        alive = leases.is_alive(self._work.sessions.get(change.session_id), self._now)
+        if alive and (lost or change.only_if_session_ended):
+            return Verdict(code=Verdict.CODE_SESSION_ALIVE)
+        if change.facts and not self._teach(task, change.facts):
+            return Verdict(code=Verdict.CODE_INVALID)
+        failed = change.outcome == Attempt.OUTCOME_FAILED
+        not_yet = change.outcome == Attempt.OUTCOME_NOT_YET
+        failure = change.failure if change.HasField("failure") else None
+        task.state = Task.STATE_PENDING
+        task.change(
+            not_before=self._now + change.delay.ToMicroseconds(),
+            failed_attempts=_number(task.values["failed_attempts"]) + failed,
+            lost_attempts=_number(task.values["lost_attempts"]) + lost,
+        )
+        if failure is not None:
+            task.change(failure=failure.SerializeToString())
+        if not_yet and not task.values["waiting_since"]:
+            task.change(waiting_since=self._now)
+        if change.facts or not not_yet:
+            self._tell(task, Entry.KIND_TASK_RETRIED, change.outcome, failure)
+        return Verdict(code=Verdict.CODE_APPLIED)
+
+    def _skip(self, change: execution.Skip) -> Verdict:
+        task = self._work.tasks.get(change.task_id)
+        if task is None or not self._owns(task.operation_id):
+            return Verdict(code=Verdict.CODE_NOT_OWNED)
+        if task.state != Task.STATE_PENDING:
+            return Verdict(code=Verdict.CODE_STALE)
+        task.state = Task.STATE_SKIPPED
+        task.change(ended=self._now)
+        self._tell(task, Entry.KIND_TASK_SKIPPED)
+        return Verdict(code=Verdict.CODE_APPLIED)
+
+    def _spawn(self, change: execution.Spawn) -> Verdict:
+        operation = self._work.operations.get(change.operation_id)
+        if operation is None or not self._owns(operation.id):
+            return Verdict(code=Verdict.CODE_NOT_OWNED)
+        known = self._known_keys(operation.id)
+        verdict = Verdict(code=Verdict.CODE_APPLIED)
+        for spec in change.tasks:
+            if spec.key in known:
+                continue
+            if spec.ByteSize() > MAX_BODY:
+                raise InvalidArgument(
+                    f"task '{spec.key}' has {spec.ByteSize()} bytes, at most {MAX_BODY} can be stored",
+                    reason="TASK_TOO_LARGE",
+                )
+            known.add(spec.key)
+            row = operations.task_row(operation.id, spec, len(known), self._now)
+            self._work.inserts.append(row)
+            verdict.spawned.append(
+                Task(
+                    id=str(row["id"]),
+                    operation_id=operation.id,
+                    spec=spec,
+                    state=Task.STATE_PENDING,
+                )
+            )
+            self._transaction.tell(operations.task_created(operation, str(row["id"]), spec))
+        return verdict
+
+    def _end_operation(self, change: execution.EndOperation) -> Verdict:
+        if not self._owns(change.operation_id):
+            return Verdict(code=Verdict.CODE_NOT_OWNED)
+        self._work.ends.append(change)
+        self._work.owned.discard(change.operation_id)
+        return Verdict(code=Verdict.CODE_APPLIED)
+
+    def _acknowledge_cancel(self, change: execution.AcknowledgeCancel) -> Verdict:
+        if not self._owns(change.operation_id):
+            return Verdict(code=Verdict.CODE_NOT_OWNED)
+        self._work.operations[change.operation_id].cancel_acknowledged = True
+        self._transaction.connection.execute(
+            update(schema.operation)
+            .where(schema.operation.c.id == change.operation_id)
+            .values(cancel_acknowledged=True)
+        )
+        return Verdict(code=Verdict.CODE_APPLIED)
+
+    def _store(self) -> None:
+        connection = self._transaction.connection
+        if self._work.inserts:
+            connection.execute(insert(schema.task), self._work.inserts)
+        changed = [
+            {**task.values, "state": task.state, "epoch": task.epoch, "session_id": task.session_id}
+            for task in self._work.tasks.values()
+            if task.dirty
+        ]
+        if changed:
+            connection.execute(_UPDATE_TASK, changed)
+        for operation_id, taught in self._work.taught.items():
+            facts.apply(self._transaction, self._work.operations[operation_id], taught)
+        for each in self._work.ends:
+            operation = self._work.operations[each.operation_id]
+            final = _final_state(self._work.taught.get(operation.id, []))
+            operations.end(self._transaction, operation, each, final)
+
+    def _owns(self, operation_id: str) -> bool:
+        return operation_id in self._work.owned
+
+    def _held(self, task_id: str, epoch: int, session_id: str) -> _TaskRow | Verdict:
+        """Find a task that this attempt still holds, or say why not."""
+        task = self._work.tasks.get(task_id)
+        if task is None or not self._owns(task.operation_id):
+            return Verdict(code=Verdict.CODE_NOT_OWNED)
+        holds = (task.state, task.epoch, task.session_id) == (
+            Task.STATE_ASSIGNED,
+            epoch,
+            session_id,
+        )
+        return task if holds else Verdict(code=Verdict.CODE_STALE)
+
+    def _teach(self, task: _TaskRow, data: bytes) -> bool:
+        try:
+            facts.parse(data)
+        except InvalidArgument:
+            return False
+        self._work.taught[task.operation_id].append(data)
+        return True
+
+    def _known_keys(self, operation_id: str) -> set[str]:
+        if operation_id not in self._work.keys:
+            query = select(schema.task.c.key).where(schema.task.c.operation_id == operation_id)
+            found = self._transaction.connection.execute(query).scalars()
+            self._work.keys[operation_id] = set(found)
+        return self._work.keys[operation_id]
+
+    def _tell(
+        self,
+        task: _TaskRow,
+        kind: Entry.Kind.ValueType,
+        outcome: Attempt.Outcome.ValueType = Attempt.OUTCOME_UNSPECIFIED,
+        failure: operation_pb2.Failure | None = None,
+    ) -> None:
+        operation = self._work.operations[task.operation_id]
+        session = self._work.sessions.get(task.session_id)
+        entry = operations.task_entry(operation, str(task.values["task_id"]), task.spec, kind)
+        entry.epoch = task.epoch
+        entry.engine_id = session.engine_id if session is not None else ""
+        entry.outcome = outcome
+        entry.state = Task.State.Name(task.state).removeprefix("STATE_")
+        if failure is not None:
+            entry.failure.CopyFrom(failure)
+        self._transaction.tell(entry)
+
+
+_WRITTEN = (
+    "failed_attempts",
+    "lost_attempts",
+    "not_before",
+    "waiting_since",
+    "started",
+    "ended",
+    "failure",
+)
+_UPDATE_TASK = (
+    update(schema.task)
+    .where(schema.task.c.id == bindparam("task_id"))
+    .values({name: bindparam(name) for name in (*_WRITTEN, "state", "epoch", "session_id")})
+)
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _final_state(taught: Iterable[bytes]) -> int:
+    state = 0
+    for data in taught:
+        state = facts.parse(data).final_state or state
+    return state

@@ -1,0 +1,164 @@
+"""Applying what a task has taught, in the transaction that records the task. Applying it twice changes nothing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from google.protobuf.message import DecodeError
+from sqlalchemy import func, insert, select, update
+
+from savanna.cluster.v1 import cluster_pb2
+from savanna.job.v1 import job_pb2
+from savanna.operation.v1 import operation_pb2
+from savanna_conductor import jobs, operations, states
+from savanna_conductor.store import schema
+from savanna_kit.errors import InvalidArgument
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from savanna_conductor.store.transaction import Transaction
+
+Instance = cluster_pb2.Instance
+
+
+def apply(
+    transaction: Transaction, operation: operation_pb2.Operation, taught: Sequence[bytes]
+) -> None:
+    """Apply the facts of several tasks of one operation, in order. Raises ``InvalidArgument`` for what is no fact."""
+    merged = _merge(taught)
+    if merged.instances:
+        _apply_instances(transaction, operation, list(merged.instances))
+    _apply_cluster(transaction, operation, merged)
+    for data in taught:
+        job_facts = cluster_pb2.Facts.FromString(data).job
+        if job_facts:
+            jobs.apply_facts(transaction, operation, job_pb2.JobFacts.FromString(job_facts))
+
+
+def parse(data: bytes) -> cluster_pb2.Facts:
+    """Read facts. Raises ``InvalidArgument`` when they can not be read."""
+    try:
+        return cluster_pb2.Facts.FromString(data)
+    except DecodeError as error:
+        raise InvalidArgument(
+            "the facts of a task can not be read", reason="FACTS_UNREADABLE"
+        ) from error
+
+
+def _merge(taught: Sequence[bytes]) -> cluster_pb2.Facts:
+    merged = cluster_pb2.Facts()
+    for data in taught:
+        merged.MergeFrom(parse(data))
+    return merged
+
+
+def _apply_instances(
+    transaction: Transaction, operation: operation_pb2.Operation, news: Sequence[Instance]
+) -> None:
+    names = {each.name for each in news}
+    table = schema.instance
+    rows = transaction.connection.execute(
+        select(table).where(table.c.cluster_id == operation.cluster_id, table.c.name.in_(names))
+    )
+    known = {row.name: Instance.FromString(row.body) for row in rows}
+    fresh: dict[str, Instance] = {}
+    changed: dict[str, Instance] = {}
+    for each in news:
+        stored = known.get(each.name)
+        if stored is None:
+            stored = known[each.name] = fresh[each.name] = Instance()
+            stored.create_time.FromMicroseconds(transaction.now)
+        elif each.name not in fresh:
+            changed[each.name] = stored
+        if _learn(stored, each):
+            stored.update_time.FromMicroseconds(transaction.now)
+            transaction.tell(_changed(operation, stored))
+    if fresh:
+        transaction.connection.execute(
+            insert(table), [_row(operation.cluster_id, each) for each in fresh.values()]
+        )
+    for each in changed.values():
+        row = _row(operation.cluster_id, each)
+        transaction.connection.execute(
+            update(table)
+            .where(table.c.cluster_id == operation.cluster_id, table.c.name == each.name)
+            .values(state=row["state"], body=row["body"])
+        )
+
+
+def _learn(stored: Instance, news: Instance) -> bool:
+    """Merge set fields into what is stored; a state never goes back. Says whether the state changed."""
+    before = stored.state
+    stored.MergeFrom(news)
+    stored.state = max(before, news.state)
+    return stored.state != before
+
+
+def _row(cluster_id: str, each: Instance) -> dict[str, object]:
+    return {
+        "cluster_id": cluster_id,
+        "name": each.name,
+        "instance_id": each.id,
+        "node_group": each.node_group,
+        "number": each.index,
+        "state": each.state,
+        "body": each.SerializeToString(),
+    }
+
+
+def _apply_cluster(
+    transaction: Transaction, operation: operation_pb2.Operation, facts: cluster_pb2.Facts
+) -> None:
+    table = schema.cluster
+    row = transaction.connection.execute(
+        select(table.c.state, table.c.body).where(table.c.id == operation.cluster_id)
+    ).one_or_none()
+    if row is None:
+        return
+    values: dict[str, object] = {}
+    if facts.HasField("info"):
+        values["info"] = facts.info.SerializeToString(deterministic=True)
+    if facts.HasField("status_description"):
+        values["status_description"] = facts.status_description
+    if facts.node_group_counts:
+        cluster = cluster_pb2.Cluster.FromString(row.body)
+        for group in cluster.node_groups:
+            group.count = facts.node_group_counts.get(group.name, group.count)
+        values["body"] = cluster.SerializeToString(deterministic=True)
+    if facts.instances:
+        state = states.advance(operation.goal, row.state, instance_counts(transaction, operation))
+        if state != row.state:
+            values["state"] = state
+            transaction.tell(operations.cluster_changed(operation, state))
+    if values:
+        values["updated"] = transaction.now
+        transaction.connection.execute(
+            update(table).where(table.c.id == operation.cluster_id).values(values)
+        )
+
+
+def instance_counts(
+    transaction: Transaction, operation: operation_pb2.Operation
+) -> Counter[Instance.State.ValueType]:
+    """Count the instances of a cluster by state."""
+    table = schema.instance
+    rows = transaction.connection.execute(
+        select(table.c.state, func.count())
+        .where(table.c.cluster_id == operation.cluster_id)
+        .group_by(table.c.state)
+    )
+    return Counter({state: number for state, number in rows.tuples()})
+
+
+def _changed(operation: operation_pb2.Operation, each: Instance) -> operation_pb2.JournalEntry:
+    return operation_pb2.JournalEntry(
+        project_id=operation.project_id,
+        cluster_id=operation.cluster_id,
+        operation_id=operation.id,
+        kind=operation_pb2.JournalEntry.KIND_INSTANCE_CHANGED,
+        instance=each.name,
+        state=Instance.State.Name(each.state).removeprefix("STATE_"),
+        message=each.failure_message,
+    )

@@ -1,0 +1,133 @@
+"""Leases of schedulers and engine sessions, all by the clock of the database."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import insert, select, update
+
+from savanna_conductor.store import dialect, schema
+from savanna_kit.errors import Aborted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from sqlalchemy import Row
+
+    from savanna.conductor.v1 import execution_service_pb2
+    from savanna_conductor.store.transaction import Transaction
+
+MICROSECONDS = 1_000_000
+
+
+def renew_scheduler(
+    transaction: Transaction, scheduler_id: str, address: str, *, lease_seconds: float
+) -> None:
+    """Make or renew a scheduler's lease. Raises ``Aborted`` once it was taken over."""
+    until = transaction.now + int(lease_seconds * MICROSECONDS)
+    table = schema.scheduler
+    if find_scheduler(transaction, scheduler_id) is None:
+        transaction.connection.execute(
+            insert(table).values(
+                id=scheduler_id,
+                address=address,
+                lease_until=until,
+                lost=False,
+                last_commit=0,
+                last_outcome=b"",
+            )
+        )
+        return
+    own_scheduler(transaction, scheduler_id)
+    transaction.connection.execute(
+        update(table).where(table.c.id == scheduler_id).values(lease_until=until, address=address)
+    )
+
+
+def find_scheduler(transaction: Transaction, scheduler_id: str) -> Row | None:
+    """Read and lock the row of a scheduler."""
+    query = select(schema.scheduler).where(schema.scheduler.c.id == scheduler_id)
+    return transaction.connection.execute(
+        dialect.lock_rows(transaction.connection, query)
+    ).one_or_none()
+
+
+def own_scheduler(transaction: Transaction, scheduler_id: str) -> Row:
+    """Read and lock the row of a scheduler that still has its operations. Raises ``Aborted`` otherwise.
+
+    A lease that is over but was not taken over still holds: nobody else has acted.
+    """
+    row = find_scheduler(transaction, scheduler_id)
+    if row is None or row.lost:
+        raise Aborted(
+            f"scheduler {scheduler_id} has lost its lease: it must forget what it owns and start anew",
+            reason="LEASE_LOST",
+        )
+    return row
+
+
+def release_scheduler(transaction: Transaction, scheduler_id: str) -> None:
+    """Give up a scheduler's lease and all its operations."""
+    _take_over(transaction, [scheduler_id])
+
+
+def take_over_ended(transaction: Transaction) -> None:
+    """Free the operations of all schedulers whose lease is over; from now on they can commit nothing."""
+    table = schema.scheduler
+    query = select(table.c.id).where(table.c.lost.is_(False), table.c.lease_until < transaction.now)
+    locked = dialect.skip_locked(transaction.connection, query)
+    _take_over(transaction, transaction.connection.execute(locked).scalars().all())
+
+
+def _take_over(transaction: Transaction, scheduler_ids: Sequence[str]) -> None:
+    if not scheduler_ids:
+        return
+    transaction.connection.execute(
+        update(schema.scheduler).where(schema.scheduler.c.id.in_(scheduler_ids)).values(lost=True)
+    )
+    transaction.connection.execute(
+        update(schema.operation)
+        .where(schema.operation.c.owner.in_(scheduler_ids))
+        .values(owner=None)
+    )
+
+
+def renew_sessions(
+    transaction: Transaction,
+    sessions: Iterable[execution_service_pb2.Session],
+    *,
+    lease_seconds: float,
+) -> list[str]:
+    """Make or renew the leases of engine sessions; gives those that are over and stay so."""
+    wanted = {each.session_id: each for each in sessions}
+    rows = {row.id: row for row in find_sessions(transaction, wanted)}
+    until = transaction.now + int(lease_seconds * MICROSECONDS)
+    ended = []
+    table = schema.engine_session
+    for session_id, each in wanted.items():
+        row = rows.get(session_id)
+        if row is None:
+            transaction.connection.execute(
+                insert(table).values(
+                    id=session_id, engine_id=each.engine_id, lease_until=until, ended=each.closing
+                )
+            )
+        elif not is_alive(row, transaction.now):
+            ended.append(session_id)
+        else:
+            values = {"ended": True} if each.closing else {"lease_until": until}
+            transaction.connection.execute(
+                update(table).where(table.c.id == session_id).values(values)
+            )
+    return ended
+
+
+def find_sessions(transaction: Transaction, session_ids: Iterable[str]) -> Sequence[Row]:
+    """Read and lock engine sessions."""
+    query = select(schema.engine_session).where(schema.engine_session.c.id.in_(list(session_ids)))
+    return transaction.connection.execute(dialect.lock_rows(transaction.connection, query)).all()
+
+
+def is_alive(session: Row | None, now: int) -> bool:
+    """Say whether an engine session may hold work."""
+    return session is not None and not session.ended and session.lease_until >= now
