@@ -18,8 +18,6 @@ from savanna_kit.channels import connect
 if TYPE_CHECKING:
     from pathlib import Path
 
-Check = health_pb2.HealthCheckRequest
-
 
 class Echo(health_pb2_grpc.HealthServicer):
     """Answers by the name it is asked for: a stand-in for any servicer."""
@@ -27,7 +25,9 @@ class Echo(health_pb2_grpc.HealthServicer):
     def __init__(self) -> None:
         self.seen: list[tuple[context.RequestContext, float | None]] = []
 
-    async def Check(self, request: Check, context_: object) -> health_pb2.HealthCheckResponse:  # noqa: N802
+    async def Check(
+        self, request: health_pb2.HealthCheckRequest, context_: object
+    ) -> health_pb2.HealthCheckResponse:
         self.seen.append((context.current(), context.remaining()))
         if request.service == "missing":
             raise errors.NotFound(
@@ -51,11 +51,13 @@ def echo_parts(tmp_path: Path) -> tuple[serving.Parts, Echo]:
         handlers = {
             "Check": grpc.unary_unary_rpc_method_handler(
                 servicer.Check,
-                request_deserializer=Check.FromString,
+                request_deserializer=health_pb2.HealthCheckRequest.FromString,
                 response_serializer=health_pb2.HealthCheckResponse.SerializeToString,
             )
         }
-        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("echo.Echo", handlers),))
+        server.add_generic_rpc_handlers(
+            (grpc.method_handlers_generic_handler("echo.Echo", handlers),)
+        )
 
     parts.served.append(serving.Served("echo.Echo", add, echo))
     return parts, echo
@@ -64,10 +66,10 @@ def echo_parts(tmp_path: Path) -> tuple[serving.Parts, Echo]:
 async def ask(channel: grpc.aio.Channel, name: str, timeout: float | None = None) -> object:
     call = channel.unary_unary(
         "/echo.Echo/Check",
-        request_serializer=Check.SerializeToString,
+        request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
         response_deserializer=health_pb2.HealthCheckResponse.FromString,
     )
-    return await call(Check(service=name), timeout=timeout)
+    return await call(health_pb2.HealthCheckRequest(service=name), timeout=timeout)
 
 
 async def test_health_and_reflection_are_served_beside_the_servicers(tmp_path: Path) -> None:
@@ -75,7 +77,7 @@ async def test_health_and_reflection_are_served_beside_the_servicers(tmp_path: P
     async with serving.running([parts]), connect(parts.addresses[0]) as channel:
         stub = health_pb2_grpc.HealthStub(channel)
         for service in ("", "echo.Echo"):
-            answer = await stub.Check(Check(service=service))
+            answer = await stub.Check(health_pb2.HealthCheckRequest(service=service))
             assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
 
@@ -85,7 +87,9 @@ async def test_an_error_comes_back_as_the_same_error_with_all_its_details(tmp_pa
         with pytest.raises(errors.NotFound) as caught:
             await ask(channel, "missing")
     assert caught.value.reason == "THING_NOT_FOUND"
-    assert caught.value.violations == [errors.FieldViolation("service", "choose another", "UNKNOWN")]
+    assert caught.value.violations == [
+        errors.FieldViolation("service", "choose another", "UNKNOWN")
+    ]
     assert caught.value.retry_after == 1.5
 
 
@@ -98,7 +102,9 @@ async def test_the_text_of_an_unforeseen_fault_does_not_reach_the_caller(tmp_pat
     assert caught.value.metadata["request_id"].startswith("req-")
 
 
-async def test_the_request_and_what_is_left_of_its_time_travel_with_the_call(tmp_path: Path) -> None:
+async def test_the_request_and_what_is_left_of_its_time_travel_with_the_call(
+    tmp_path: Path,
+) -> None:
     parts, echo = echo_parts(tmp_path)
     async with serving.running([parts]), connect(parts.addresses[0]) as channel:
         context.enter(context.RequestContext("req-1", "p1", "u1", "Ann", ("member", "admin")))

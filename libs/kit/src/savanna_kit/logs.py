@@ -39,7 +39,7 @@ def configure(*, level: str = "info", form: str = "auto", stream: TextIO | None 
         cache_logger_on_first_use=True,
     )
     renderer: list[Processor] = (
-        [structlog.dev.ConsoleRenderer()]
+        [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
         if console
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, insert, select, update
 
+from savanna.cluster.v1 import cluster_pb2
 from savanna.conductor.v1 import execution_service_pb2 as execution
 from savanna.operation.v1 import operation_pb2
 from savanna_conductor import convert, facts, leases, operations
@@ -79,7 +80,7 @@ class _Work:
     tasks: dict[str, _TaskRow] = field(default_factory=dict)
     operations: dict[str, operation_pb2.Operation] = field(default_factory=dict)
     owned: set[str] = field(default_factory=set)
-    sessions: dict[str, Row] = field(default_factory=dict)
+    sessions: dict[str, Row[Any]] = field(default_factory=dict)
     taught: dict[str, list[bytes]] = field(default_factory=lambda: defaultdict(list))
     ends: list[execution.EndOperation] = field(default_factory=list)
     inserts: list[dict[str, object]] = field(default_factory=list)
@@ -133,7 +134,7 @@ class _Commit:
             row.id: row for row in leases.find_sessions(self._transaction, session_ids - {""})
         }
 
-    def _rows(self, column: Any, ids: Iterable[str]) -> Iterable[Row]:  # noqa: ANN401 - a column of any table
+    def _rows(self, column: Any, ids: Iterable[str]) -> Iterable[Row[Any]]:  # noqa: ANN401 - a column of any table
         ordered = sorted(ids)
         for start in range(0, len(ordered), _CHUNK):
             query = select(column.table).where(column.in_(ordered[start : start + _CHUNK]))
@@ -346,8 +347,8 @@ def _number(value: object) -> int:
     return value if isinstance(value, int) else 0
 
 
-def _final_state(taught: Iterable[bytes]) -> int:
-    state = 0
+def _final_state(taught: Iterable[bytes]) -> cluster_pb2.Cluster.State.ValueType:
+    state = cluster_pb2.Cluster.STATE_UNSPECIFIED
     for data in taught:
         state = facts.parse(data).final_state or state
     return state

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from savanna.cluster.v1 import cluster_pb2
 from savanna.operation.v1 import operation_pb2
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Row
 
 
-def task(row: Row) -> operation_pb2.Task:
+def task(row: Row[Any]) -> operation_pb2.Task:
     """Give a task with its whole specification."""
     return operation_pb2.Task(
         id=row.id,
@@ -39,7 +39,7 @@ def failure(data: bytes) -> operation_pb2.Failure | None:
     return operation_pb2.Failure.FromString(data) if data else None
 
 
-def operation(row: Row) -> operation_pb2.Operation:
+def operation(row: Row[Any]) -> operation_pb2.Operation:
     """Give an operation; its counts of tasks are asked for apart."""
     message = operation_pb2.Operation.FromString(row.body)
     message.state = row.state
@@ -48,7 +48,9 @@ def operation(row: Row) -> operation_pb2.Operation:
     return message
 
 
-def cluster(row: Row, instances: Iterable[Row], *, hidden: bool = False) -> cluster_pb2.Cluster:
+def cluster(
+    row: Row[Any], instances: Iterable[Row[Any]], *, hidden: bool = False
+) -> cluster_pb2.Cluster:
     """Give a cluster with its instances; deleted ones only for those who plan (``hidden``)."""
     message = cluster_pb2.Cluster.FromString(row.body)
     message.state = row.state

@@ -149,7 +149,7 @@ def instance_counts(
         .where(table.c.cluster_id == operation.cluster_id)
         .group_by(table.c.state)
     )
-    return Counter({state: number for state, number in rows.tuples()})
+    return Counter({state: number for state, number in rows})
 
 
 def _changed(operation: operation_pb2.Operation, each: Instance) -> operation_pb2.JournalEntry:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import insert, select, update
 
@@ -44,7 +44,7 @@ def renew_scheduler(
     )
 
 
-def find_scheduler(transaction: Transaction, scheduler_id: str) -> Row | None:
+def find_scheduler(transaction: Transaction, scheduler_id: str) -> Row[Any] | None:
     """Read and lock the row of a scheduler."""
     query = select(schema.scheduler).where(schema.scheduler.c.id == scheduler_id)
     return transaction.connection.execute(
@@ -52,7 +52,7 @@ def find_scheduler(transaction: Transaction, scheduler_id: str) -> Row | None:
     ).one_or_none()
 
 
-def own_scheduler(transaction: Transaction, scheduler_id: str) -> Row:
+def own_scheduler(transaction: Transaction, scheduler_id: str) -> Row[Any]:
     """Read and lock the row of a scheduler that still has its operations. Raises ``Aborted`` otherwise.
 
     A lease that is over but was not taken over still holds: nobody else has acted.
@@ -122,12 +122,12 @@ def renew_sessions(
     return ended
 
 
-def find_sessions(transaction: Transaction, session_ids: Iterable[str]) -> Sequence[Row]:
+def find_sessions(transaction: Transaction, session_ids: Iterable[str]) -> Sequence[Row[Any]]:
     """Read and lock engine sessions."""
     query = select(schema.engine_session).where(schema.engine_session.c.id.in_(list(session_ids)))
     return transaction.connection.execute(dialect.lock_rows(transaction.connection, query)).all()
 
 
-def is_alive(session: Row | None, now: int) -> bool:
+def is_alive(session: Row[Any] | None, now: int) -> bool:
     """Say whether an engine session may hold work."""
     return session is not None and not session.ended and session.lease_until >= now

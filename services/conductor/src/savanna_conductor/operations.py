@@ -105,7 +105,7 @@ def end(
     transaction: Transaction,
     operation: Operation,
     change: execution_service_pb2.EndOperation,
-    final_state: int = 0,
+    final_state: cluster_pb2.Cluster.State.ValueType = cluster_pb2.Cluster.STATE_UNSPECIFIED,
 ) -> None:
     """End an operation: skip its open tasks, say what became of the cluster, release what it held back."""
     operation.state = change.state
@@ -132,7 +132,9 @@ def skip_pending_tasks(transaction: Transaction, operation: Operation) -> None:
     )
 
 
-def _end_change(transaction: Transaction, operation: Operation, final_state: int) -> None:
+def _end_change(
+    transaction: Transaction, operation: Operation, final_state: cluster_pb2.Cluster.State.ValueType
+) -> None:
     table = schema.cluster
     row = transaction.connection.execute(
         select(table.c.state, table.c.operation_id).where(table.c.id == operation.cluster_id)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine
 
 from savanna_kit.errors import FailedPrecondition
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
 
 
 def migrate(engine: Engine) -> None:

@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from google.protobuf.timestamp_pb2 import Timestamp
 from sqlalchemy import insert, update
 
-from savanna.operation.v1 import operation_pb2
 from savanna_conductor.store import dialect, schema
 from savanna_kit.coalescer import Coalescer
 from savanna_kit.executors import BoundedExecutor
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
+
+    from savanna.operation.v1 import operation_pb2
 
 T = TypeVar("T")
 JOURNAL = "journal"

@@ -1,0 +1,291 @@
+"""Clusters: every change is stored together with the operation that will carry it out."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from savanna.cluster.v1 import cluster_pb2
+from savanna.conductor.v1 import catalog_service_pb2 as catalog_pb2
+from savanna.operation.v1 import operation_pb2
+from savanna_conductor import keys, operations, requests
+from savanna_conductor.store import dialect, schema
+from savanna_kit.errors import Aborted, AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from savanna_conductor.store.transaction import Transaction
+
+Cluster = cluster_pb2.Cluster
+Operation = operation_pb2.Operation
+UPDATABLE = ("name", "description", "is_public", "is_protected")
+
+
+def create(
+    transaction: Transaction,
+    secrets: keys.Secrets,
+    *,
+    project_id: str,
+    wanted: Cluster,
+    request_id: str,
+) -> str:
+    """Store a cluster and its launch; gives its id. The same request gives the same cluster."""
+    made = requests.find(transaction, project_id, request_id)
+    if made is not None:
+        return made
+    cluster = Cluster()
+    cluster.CopyFrom(wanted)
+    cluster.id = str(uuid.uuid4())
+    cluster.project_id = project_id
+    cluster.create_time.FromMicroseconds(transaction.now)
+    private_key, cluster.management_public_key = keys.make_key_pair()
+    for group in cluster.node_groups:
+        group.id = str(uuid.uuid4())
+        group.create_time.FromMicroseconds(transaction.now)
+        del group.instances[:]
+    operation = operations.create(
+        transaction,
+        Operation(
+            project_id=project_id,
+            cluster_id=cluster.id,
+            cluster_name=cluster.name,
+            goal=Operation.GOAL_LAUNCH,
+            state=Operation.STATE_PENDING,
+            traceparent=requests.traceparent(),
+        ),
+    )
+    _insert(transaction, cluster, operation, secrets.encrypt(private_key.encode()))
+    _refer(transaction, cluster)
+    requests.remember(transaction, project_id, request_id, cluster.id)
+    transaction.tell(operations.cluster_changed(operation, Cluster.STATE_VALIDATING))
+    return cluster.id
+
+
+def _insert(
+    transaction: Transaction, cluster: Cluster, operation: Operation, private_key: bytes
+) -> None:
+    try:
+        transaction.connection.execute(
+            insert(schema.cluster).values(
+                id=cluster.id,
+                project_id=cluster.project_id,
+                name=cluster.name,
+                is_public=cluster.is_public,
+                is_protected=cluster.is_protected,
+                plugin_name=cluster.plugin_name,
+                plugin_version=cluster.plugin_version,
+                state=Cluster.STATE_VALIDATING,
+                status_description="",
+                info=b"",
+                operation_id=operation.id,
+                revision=1,
+                created=transaction.now,
+                updated=0,
+                private_key=private_key,
+                body=_body(cluster),
+            )
+        )
+    except IntegrityError as error:
+        raise AlreadyExists(
+            f"a cluster named '{cluster.name}' exists already: choose another name",
+            reason="NAME_ALREADY_EXISTS",
+        ) from error
+
+
+def _body(cluster: Cluster) -> bytes:
+    """Serialise what the columns and the instances' own rows do not hold."""
+    body = Cluster()
+    body.CopyFrom(cluster)
+    for name in ("state", "status_description", "info", "operation_id", "revision", "update_time"):
+        body.ClearField(name)
+    for group in body.node_groups:
+        del group.instances[:]
+    return body.SerializeToString(deterministic=True)
+
+
+def _refer(transaction: Transaction, cluster: Cluster) -> None:
+    """Note which templates a cluster was made from, so that they stay as long as it does."""
+    used = {(catalog_pb2.ITEM_KIND_CLUSTER_TEMPLATE, cluster.cluster_template_id)} | {
+        (catalog_pb2.ITEM_KIND_NODE_GROUP_TEMPLATE, group.node_group_template_id)
+        for group in cluster.node_groups
+    }
+    rows = [
+        {
+            "from_kind": operations.CLUSTER_KIND,
+            "from_id": cluster.id,
+            "to_kind": kind,
+            "to_id": template_id,
+        }
+        for kind, template_id in used
+        if template_id
+    ]
+    if rows:
+        transaction.connection.execute(insert(schema.reference), rows)
+
+
+def scale(
+    transaction: Transaction,
+    *,
+    project_id: str,
+    cluster_id: str,
+    groups: Sequence[cluster_pb2.NodeGroup],
+    revision: int,
+    request_id: str,
+) -> str:
+    """Store new counts and the scale; gives the operation's id. The old counts go along for a way back."""
+    made = requests.find(transaction, project_id, request_id)
+    if made is not None:
+        return made
+    row = _own(transaction, project_id, cluster_id)
+    if row.state != Cluster.STATE_ACTIVE or row.operation_id:
+        raise FailedPrecondition(
+            f"cluster '{row.name}' is not active: wait until what is under way has ended",
+            reason="CLUSTER_NOT_ACTIVE",
+        )
+    if revision not in (0, row.revision):
+        raise Aborted(
+            f"cluster '{row.name}' was changed meanwhile: read it again", reason="ETAG_MISMATCH"
+        )
+    cluster = Cluster.FromString(row.body)
+    before = cluster_pb2.Facts(
+        node_group_counts={each.name: each.count for each in cluster.node_groups}
+    )
+    _resize(transaction, cluster, groups)
+    operation = operations.create(
+        transaction,
+        Operation(
+            project_id=project_id,
+            cluster_id=cluster_id,
+            cluster_name=cluster.name,
+            goal=Operation.GOAL_SCALE,
+            state=Operation.STATE_PENDING,
+            traceparent=requests.traceparent(),
+            detail=before.SerializeToString(deterministic=True),
+        ),
+    )
+    _change(
+        transaction,
+        cluster_id,
+        state=Cluster.STATE_SCALING,
+        status_description="",
+        operation_id=operation.id,
+        revision=row.revision + 1,
+        body=_body(cluster),
+    )
+    requests.remember(transaction, project_id, request_id, operation.id)
+    transaction.tell(operations.cluster_changed(operation, Cluster.STATE_SCALING))
+    return operation.id
+
+
+def _resize(
+    transaction: Transaction, cluster: Cluster, groups: Sequence[cluster_pb2.NodeGroup]
+) -> None:
+    known = {group.name: group for group in cluster.node_groups}
+    for wanted in groups:
+        group = known.get(wanted.name)
+        if group is None:
+            group = cluster.node_groups.add()
+            group.CopyFrom(wanted)
+            del group.instances[:]
+            group.id = str(uuid.uuid4())
+            group.create_time.FromMicroseconds(transaction.now)
+        else:
+            group.count = wanted.count
+            group.leaving[:] = wanted.leaving
+            group.update_time.FromMicroseconds(transaction.now)
+
+
+def remove(transaction: Transaction, *, project_id: str, cluster_id: str, force: bool) -> str:
+    """Store the delete of a cluster; gives the operation's id. Everything under way is asked to end first."""
+    row = _own(transaction, project_id, cluster_id)
+    if row.is_protected:
+        raise FailedPrecondition(
+            f"cluster '{row.name}' is protected: set is_protected to false first",
+            reason="CLUSTER_PROTECTED",
+        )
+    under_way = operations.open_operations(transaction, cluster_id)
+    for operation in under_way:
+        if operation.goal == Operation.GOAL_DELETE:
+            return operation.id
+    for operation in under_way:
+        operations.request_cancel(transaction, operation)
+    blocked = bool(operations.open_operations(transaction, cluster_id))
+    operation = operations.create(
+        transaction,
+        Operation(
+            project_id=project_id,
+            cluster_id=cluster_id,
+            cluster_name=row.name,
+            goal=Operation.GOAL_DELETE,
+            state=Operation.STATE_HELD if blocked else Operation.STATE_PENDING,
+            held_reason="waits for what is under way to stop" if blocked else "",
+            traceparent=requests.traceparent(),
+            detail=b"force" if force else b"",
+        ),
+    )
+    _change(
+        transaction,
+        cluster_id,
+        state=Cluster.STATE_DELETING,
+        status_description="",
+        operation_id=operation.id,
+        revision=row.revision + 1,
+    )
+    transaction.tell(operations.cluster_changed(operation, Cluster.STATE_DELETING))
+    return operation.id
+
+
+def change(
+    transaction: Transaction, *, project_id: str, news: Cluster, fields: Sequence[str]
+) -> str:
+    """Replace fields of a cluster; gives its id."""
+    row = _own(transaction, project_id, news.id)
+    unknown = [each for each in fields if each not in UPDATABLE]
+    if unknown:
+        raise InvalidArgument(
+            f"'{unknown[0]}' can not be changed; {', '.join(UPDATABLE)} can",
+            reason="FIELD_IMMUTABLE",
+        )
+    if row.is_protected and "is_protected" not in fields:
+        raise FailedPrecondition(
+            f"cluster '{row.name}' is protected: set is_protected to false first",
+            reason="CLUSTER_PROTECTED",
+        )
+    cluster = Cluster.FromString(row.body)
+    columns: dict[str, object] = {}
+    for each in fields:
+        value = getattr(news, each)
+        setattr(cluster, each, value)
+        if each != "description":
+            columns[each] = value
+    try:
+        _change(transaction, news.id, revision=row.revision + 1, body=_body(cluster), **columns)
+    except IntegrityError as error:
+        raise AlreadyExists(
+            f"a cluster named '{news.name}' exists already: choose another name",
+            reason="NAME_ALREADY_EXISTS",
+        ) from error
+    return news.id
+
+
+def _own(transaction: Transaction, project_id: str, cluster_id: str) -> Any:  # noqa: ANN401 - a row
+    table = schema.cluster
+    query = select(table).where(table.c.id == cluster_id, table.c.project_id == project_id)
+    row = transaction.connection.execute(
+        dialect.lock_rows(transaction.connection, query)
+    ).one_or_none()
+    if row is None:
+        raise NotFound(f"there is no cluster {cluster_id}", reason="CLUSTER_NOT_FOUND")
+    return row
+
+
+def _change(transaction: Transaction, cluster_id: str, **columns: object) -> None:
+    transaction.connection.execute(
+        update(schema.cluster)
+        .where(schema.cluster.c.id == cluster_id)
+        .values(updated=transaction.now, **columns)
+    )

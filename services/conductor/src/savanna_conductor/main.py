@@ -1,0 +1,91 @@
+"""The conductor's composition root, and its command: serve, or migrate the database."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from savanna.conductor.v1 import (
+    cluster_service_pb2_grpc,
+    execution_service_pb2_grpc,
+    facts_service_pb2_grpc,
+)
+from savanna_conductor.keys import Secrets
+from savanna_conductor.services.clusters import ClusterService, OperationService
+from savanna_conductor.services.execution import ExecutionService
+from savanna_conductor.services.facts import FactsService
+from savanna_conductor.settings import ConductorSettings
+from savanna_conductor.store import dialect
+from savanna_conductor.store.migrate import migrate, require_current
+from savanna_conductor.store.transaction import Store
+from savanna_kit import logs, serving, settings
+from savanna_kit.errors import SavannaError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+def build(given: ConductorSettings) -> serving.Parts:
+    """Build the service. Raises ``FailedPrecondition`` when the database is not at this version's schema."""
+    engine = dialect.open_engine(given.database_url, readers=given.readers)
+    require_current(engine)
+    secrets = Secrets.from_file(given.key_file)
+    store = Store(engine, readers=given.readers)
+
+    @asynccontextmanager
+    async def closing() -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            store.close()
+
+    return serving.Parts(
+        name="conductor",
+        listen=given.listen,
+        drain_seconds=given.drain_seconds,
+        resources=[closing()],
+        served=[
+            serving.Served(
+                "savanna.conductor.v1.ExecutionService",
+                execution_service_pb2_grpc.add_ExecutionServiceServicer_to_server,
+                ExecutionService(store, given),
+            ),
+            serving.Served(
+                "savanna.conductor.v1.ClusterService",
+                cluster_service_pb2_grpc.add_ClusterServiceServicer_to_server,
+                ClusterService(store, secrets),
+            ),
+            serving.Served(
+                "savanna.conductor.v1.OperationService",
+                cluster_service_pb2_grpc.add_OperationServiceServicer_to_server,
+                OperationService(store, given),
+            ),
+            serving.Served(
+                "savanna.conductor.v1.FactsService",
+                facts_service_pb2_grpc.add_FactsServiceServicer_to_server,
+                FactsService(store, secrets),
+            ),
+        ],
+    )
+
+
+def main() -> None:
+    """Run ``savanna-conductor [migrate]``."""
+    words = sys.argv[1:]
+    if words not in ([], ["migrate"]):
+        sys.stderr.write(
+            "usage: savanna-conductor          serve\n"
+            "       savanna-conductor migrate  bring the database to this version\n"
+        )
+        sys.exit(2)
+    try:
+        if words == ["migrate"]:
+            given = settings.load(ConductorSettings)
+            logs.configure(level=given.log_level, form=given.log_format)
+            migrate(dialect.open_engine(given.database_url, readers=1))
+        else:
+            serving.main(ConductorSettings, build)
+    except (settings.SettingsError, SavannaError) as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(2)

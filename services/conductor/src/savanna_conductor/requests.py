@@ -1,0 +1,42 @@
+"""Requests that were carried out: the same one gives the same answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import insert, select
+
+from savanna_conductor.store import schema
+from savanna_kit import telemetry
+
+if TYPE_CHECKING:
+    from savanna_conductor.store.transaction import Transaction
+
+
+def find(transaction: Transaction, project_id: str, request_id: str) -> str | None:
+    """Give the id of what a request made; None when it is new or has no id."""
+    if not request_id:
+        return None
+    table = schema.request
+    query = select(table.c.made_id).where(
+        table.c.project_id == project_id, table.c.request_id == request_id
+    )
+    return transaction.connection.execute(query).scalar_one_or_none()
+
+
+def remember(transaction: Transaction, project_id: str, request_id: str, made_id: str) -> None:
+    """Remember what a request made."""
+    if request_id:
+        transaction.connection.execute(
+            insert(schema.request).values(
+                project_id=project_id,
+                request_id=request_id,
+                made_id=made_id,
+                created=transaction.now,
+            )
+        )
+
+
+def traceparent() -> str:
+    """Give the trace context of the request, for the operation that it begins."""
+    return telemetry.current_traceparent()

@@ -1,0 +1,1 @@
+"""Servicers: they translate, call one plain function, and translate back."""

@@ -1,0 +1,90 @@
+"""What schedulers ask."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from savanna.conductor.v1 import execution_service_pb2 as messages
+from savanna.conductor.v1 import execution_service_pb2_grpc as stubs
+from savanna_conductor import claims, commit, leases
+
+if TYPE_CHECKING:
+    import grpc
+
+    from savanna_conductor.settings import ConductorSettings
+    from savanna_conductor.store.transaction import Store
+
+    Context = grpc.aio.ServicerContext[object, object]
+
+
+class ExecutionService(stubs.ExecutionServiceServicer):
+    """Keeps who owns what, and records every decision."""
+
+    def __init__(self, store: Store, settings: ConductorSettings) -> None:
+        self._store = store
+        self._settings = settings
+
+    async def RenewScheduler(
+        self, request: messages.RenewSchedulerRequest, context: Context
+    ) -> messages.RenewSchedulerResponse:
+        """Make or renew a scheduler's lease."""
+        lease = self._settings.scheduler_lease_seconds
+        await self._store.write(
+            lambda tx: leases.renew_scheduler(
+                tx, request.scheduler_id, request.address, lease_seconds=lease
+            )
+        )
+        response = messages.RenewSchedulerResponse()
+        response.lease.FromMilliseconds(int(lease * 1000))
+        return response
+
+    async def ReleaseScheduler(
+        self, request: messages.ReleaseSchedulerRequest, context: Context
+    ) -> messages.ReleaseSchedulerResponse:
+        """Give up a scheduler's lease."""
+        await self._store.write(lambda tx: leases.release_scheduler(tx, request.scheduler_id))
+        return messages.ReleaseSchedulerResponse()
+
+    async def ListSchedulers(
+        self, request: messages.ListSchedulersRequest, context: Context
+    ) -> messages.ListSchedulersResponse:
+        """List the living schedulers."""
+        found = await self._store.read(claims.living_schedulers)
+        return messages.ListSchedulersResponse(schedulers=found)
+
+    async def Claim(
+        self, request: messages.ClaimRequest, context: Context
+    ) -> messages.ClaimResponse:
+        """Take operations; wait for some when there are none."""
+        deadline = asyncio.get_running_loop().time() + request.wait.ToMilliseconds() / 1000
+        while True:
+            response = await self._claim(request)
+            left = deadline - asyncio.get_running_loop().time()
+            if response.graphs or response.cancels or left <= 0:
+                return response
+            await self._store.wait_for_change(min(left, self._settings.look_seconds))
+
+    async def _claim(self, request: messages.ClaimRequest) -> messages.ClaimResponse:
+        # Looking costs no transaction of the writer: only when there is something is it taken.
+        if not await self._store.read(lambda connection: claims.is_worthwhile(connection, request)):
+            return messages.ClaimResponse()
+        return await self._store.write(lambda tx: claims.claim(tx, request))
+
+    async def Commit(
+        self, request: messages.CommitRequest, context: Context
+    ) -> messages.CommitResponse:
+        """Record decisions."""
+        return await self._store.write(lambda tx: commit.commit(tx, request))
+
+    async def RenewSessions(
+        self, request: messages.RenewSessionsRequest, context: Context
+    ) -> messages.RenewSessionsResponse:
+        """Make or renew engine sessions."""
+        lease = self._settings.engine_lease_seconds
+        ended = await self._store.write(
+            lambda tx: leases.renew_sessions(tx, request.sessions, lease_seconds=lease)
+        )
+        response = messages.RenewSessionsResponse(ended=ended)
+        response.lease.FromMilliseconds(int(lease * 1000))
+        return response

@@ -1,0 +1,87 @@
+"""What engines ask."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import select
+
+from savanna.cluster.v1 import cluster_pb2
+from savanna.conductor.v1 import facts_service_pb2 as messages
+from savanna.conductor.v1 import facts_service_pb2_grpc as stubs
+from savanna_conductor import queries
+from savanna_conductor.store import schema
+from savanna_kit.errors import FailedPrecondition
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    import grpc
+    from sqlalchemy import Connection, Select
+
+    from savanna_conductor.keys import Secrets
+    from savanna_conductor.store.transaction import Store
+
+    Context = grpc.aio.ServicerContext[object, object]
+
+
+class FactsService(stubs.FactsServiceServicer):
+    """Reads for engines."""
+
+    def __init__(self, store: Store, secrets: Secrets) -> None:
+        self._store = store
+        self._secrets = secrets
+
+    async def GetPlanFacts(
+        self, request: messages.GetPlanFactsRequest, context: Context
+    ) -> messages.GetPlanFactsResponse:
+        """Read everything that a plan needs."""
+        return await self._store.read(lambda c: queries.plan_facts(c, request.operation_id))
+
+    async def GetAccess(
+        self, request: messages.GetAccessRequest, context: Context
+    ) -> messages.GetAccessResponse:
+        """Read how to reach instances."""
+        instances, key = await self._store.read(
+            lambda c: queries.access(c, request.cluster_id, request.instance_names)
+        )
+        private_key = self._secrets.decrypt(key).decode() if request.with_private_key else ""
+        return messages.GetAccessResponse(instances=instances, private_key=private_key)
+
+    async def ReadJobBinary(
+        self, request: messages.ReadJobBinaryRequest, context: Context
+    ) -> AsyncIterator[messages.ReadJobBinaryResponse]:
+        """Read the kept bytes of a job binary, a row at a time."""
+        table = schema.blob
+        number = 0
+        while True:
+            query = select(table.c.data).where(
+                table.c.owner_id == request.job_binary_id, table.c.number == number
+            )
+            data = await self._store.read(partial(_scalar, query=query))
+            if data is None:
+                break
+            number += 1
+            yield messages.ReadJobBinaryResponse(data=data)
+        if number == 0:
+            raise FailedPrecondition(
+                f"job binary {request.job_binary_id} has no bytes: upload them first",
+                reason="JOB_BINARY_EMPTY",
+            )
+
+    async def ListInstanceIds(
+        self, request: messages.ListInstanceIdsRequest, context: Context
+    ) -> messages.ListInstanceIdsResponse:
+        """List the ids of all instances that are not deleted."""
+        table = schema.instance
+        query = select(table.c.instance_id).where(
+            table.c.state != cluster_pb2.Instance.STATE_DELETED
+        )
+        found = await self._store.read(lambda c: list(c.execute(query).scalars()))
+        return messages.ListInstanceIdsResponse(instance_ids=found)
+
+
+def _scalar(connection: Connection, *, query: Select[Any]) -> bytes | None:
+    data: bytes | None = connection.execute(query).scalar_one_or_none()
+    return data

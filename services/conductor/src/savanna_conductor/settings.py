@@ -1,0 +1,33 @@
+"""What the conductor can be told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from savanna_kit.settings import ServiceSettings, prefixed
+
+
+class ConductorSettings(ServiceSettings):
+    """The conductor remembers: the only service that knows the database."""
+
+    model_config = prefixed("CONDUCTOR")
+
+    listen: str = Field(
+        "127.0.0.1:8390", description="Where gRPC is served: host:port or unix:/path."
+    )
+    database_url: str = Field(
+        "sqlite:///savanna.db",
+        description="Database, as SQLAlchemy writes it: sqlite:///file or postgresql://user@host/name.",
+    )
+    key_file: Path = Field(
+        Path("savanna.key"),
+        description="Key that encrypts secrets in the database; made when missing.",
+    )
+    readers: int = Field(4, description="Reading transactions at once.", ge=1)
+    scheduler_lease_seconds: float = Field(6.0, description="Lease of a scheduler.", gt=0)
+    engine_lease_seconds: float = Field(6.0, description="Lease of an engine's session.", gt=0)
+    look_seconds: float = Field(
+        0.25, description="How often waiting calls look for what other conductors wrote.", gt=0
+    )

@@ -1,0 +1,134 @@
+"""A real conductor over a real database, reached through its front door."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from savanna.cluster.v1 import cluster_pb2
+from savanna.conductor.v1 import cluster_service_pb2 as clusters_pb2
+from savanna.conductor.v1 import (
+    cluster_service_pb2_grpc,
+    execution_service_pb2_grpc,
+    facts_service_pb2_grpc,
+)
+from savanna.conductor.v1 import execution_service_pb2 as execution
+from savanna_conductor.main import build
+from savanna_conductor.settings import ConductorSettings
+from savanna_conductor.store import dialect
+from savanna_conductor.store.migrate import migrate
+from savanna_kit import serving
+from savanna_kit.channels import connect
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    import grpc
+
+PROJECT = "p1"
+
+
+class Conductor:
+    """The stubs of one conductor, and the few calls that most tests begin with."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self.clusters = cluster_service_pb2_grpc.ClusterServiceStub(channel)
+        self.operations = cluster_service_pb2_grpc.OperationServiceStub(channel)
+        self.execution = execution_service_pb2_grpc.ExecutionServiceStub(channel)
+        self.facts = facts_service_pb2_grpc.FactsServiceStub(channel)
+
+    async def create(
+        self, name: str = "c1", request_id: str = ""
+    ) -> clusters_pb2.CreateClusterResponse:
+        cluster = cluster_pb2.Cluster(
+            name=name,
+            plugin_name="fake",
+            plugin_version="0.1",
+            node_groups=[cluster_pb2.NodeGroup(name="worker", count=2)],
+        )
+        return await self.clusters.CreateCluster(
+            clusters_pb2.CreateClusterRequest(
+                project_id=PROJECT, cluster=cluster, request_id=request_id
+            )
+        )
+
+    async def read(self, cluster_id: str) -> cluster_pb2.Cluster:
+        name = clusters_pb2.OwnedName(project_id=PROJECT, id=cluster_id)
+        answer = await self.clusters.GetClusters(clusters_pb2.GetClustersRequest(names=[name]))
+        return answer.clusters[0]
+
+    async def session(self) -> str:
+        session_id = str(uuid.uuid4())
+        await self.execution.RenewSessions(
+            execution.RenewSessionsRequest(
+                sessions=[execution.Session(session_id=session_id, engine_id="engine-1")]
+            )
+        )
+        return session_id
+
+
+@dataclass
+class Owner:
+    """A scheduler incarnation as the conductor sees it: it numbers its commits."""
+
+    conductor: Conductor
+    scheduler_id: str
+    number: int = 0
+
+    async def claim(
+        self, *, max_operations: int = 0, wait_seconds: int = 0
+    ) -> execution.ClaimResponse:
+        request = execution.ClaimRequest(
+            scheduler_id=self.scheduler_id, max_operations=max_operations
+        )
+        request.wait.FromSeconds(wait_seconds)
+        return await self.conductor.execution.Claim(request)
+
+    async def commit(self, *changes: execution.Change) -> list[execution.Verdict]:
+        self.number += 1
+        return await self.commit_again(*changes)
+
+    async def commit_again(self, *changes: execution.Change) -> list[execution.Verdict]:
+        answer = await self.conductor.execution.Commit(
+            execution.CommitRequest(
+                scheduler_id=self.scheduler_id, number=self.number, changes=changes
+            )
+        )
+        return list(answer.verdicts)
+
+
+async def new_owner(conductor: Conductor) -> Owner:
+    scheduler_id = str(uuid.uuid4())
+    await conductor.execution.RenewScheduler(
+        execution.RenewSchedulerRequest(scheduler_id=scheduler_id, address="unix:/none")
+    )
+    return Owner(conductor, scheduler_id)
+
+
+@pytest.fixture
+def settings(database_url: str, tmp_path: Path) -> ConductorSettings:
+    """Short leases, so that tests see them end."""
+    engine = dialect.open_engine(database_url, readers=1)
+    migrate(engine)
+    engine.dispose()
+    return ConductorSettings(
+        listen=f"unix:{tmp_path}/conductor.sock",
+        database_url=database_url,
+        key_file=tmp_path / "savanna.key",
+        scheduler_lease_seconds=0.5,
+        engine_lease_seconds=0.5,
+        look_seconds=0.05,
+        drain_seconds=0.5,
+    )
+
+
+@pytest.fixture
+async def conductor(settings: ConductorSettings) -> AsyncIterator[Conductor]:
+    """Run a conductor."""
+    parts = build(settings)
+    async with serving.running([parts]), connect(parts.addresses[0]) as channel:
+        yield Conductor(channel)

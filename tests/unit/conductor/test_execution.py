@@ -1,0 +1,282 @@
+"""Leases, claims and commits: what is recorded is recorded once, by the one who may."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from savanna.cluster.v1 import cluster_pb2
+from savanna.conductor.v1 import cluster_service_pb2 as clusters_pb2
+from savanna.conductor.v1 import execution_service_pb2 as execution
+from savanna.operation.v1 import operation_pb2
+from savanna_kit.errors import Aborted, FailedPrecondition
+from tests.unit.conductor.conftest import PROJECT, Conductor, Owner, new_owner
+
+Attempt = operation_pb2.Attempt
+Instance = cluster_pb2.Instance
+Operation = operation_pb2.Operation
+Task = operation_pb2.Task
+Verdict = execution.Verdict
+
+
+def assign(task: Task, epoch: int, session: str) -> execution.Change:
+    inner = execution.Assign(task_id=task.id, epoch=epoch, session_id=session)
+    return execution.Change(assign=inner)
+
+
+def finish(
+    task: Task, epoch: int, session: str, facts: cluster_pb2.Facts | None = None
+) -> execution.Change:
+    inner = execution.Finish(
+        task_id=task.id,
+        epoch=epoch,
+        session_id=session,
+        state=Task.STATE_SUCCEEDED,
+        outcome=Attempt.OUTCOME_SUCCEEDED,
+        facts=facts.SerializeToString() if facts else b"",
+    )
+    return execution.Change(finish=inner)
+
+
+def lose(task: Task, epoch: int, session: str) -> execution.Change:
+    inner = execution.Defer(
+        task_id=task.id,
+        epoch=epoch,
+        session_id=session,
+        outcome=Attempt.OUTCOME_LOST,
+        only_if_session_ended=True,
+    )
+    return execution.Change(defer=inner)
+
+
+def end(operation_id: str, state: Operation.State.ValueType) -> execution.Change:
+    inner = execution.EndOperation(operation_id=operation_id, state=state)
+    return execution.Change(end_operation=inner)
+
+
+def codes(verdicts: list[Verdict]) -> list[Verdict.Code.ValueType]:
+    return [each.code for each in verdicts]
+
+
+async def claimed(conductor: Conductor) -> tuple[Owner, execution.Graph, str]:
+    await conductor.create()
+    owner = await new_owner(conductor)
+    answer = await owner.claim()
+    return owner, answer.graphs[0], await conductor.session()
+
+
+async def test_a_cluster_is_stored_with_its_launch_and_the_first_plan(conductor: Conductor) -> None:
+    created = await conductor.create()
+    assert created.operation.goal == Operation.GOAL_LAUNCH
+    assert created.cluster.management_public_key.startswith("ssh-ed25519 ")
+    owner = await new_owner(conductor)
+    answer = await owner.claim()
+    assert [graph.operation.id for graph in answer.graphs] == [created.operation.id]
+    assert [task.spec.key for task in answer.graphs[0].tasks] == ["plan/1"]
+
+
+async def test_an_operation_is_claimed_by_one_scheduler_alone(conductor: Conductor) -> None:
+    for number in range(8):
+        await conductor.create(f"c{number}")
+    owners = [await new_owner(conductor) for _ in range(3)]
+    answers = await asyncio.gather(*(owner.claim(max_operations=3) for owner in owners))
+    taken = [graph.operation.id for answer in answers for graph in answer.graphs]
+    assert len(taken) == len(set(taken)) == 8
+
+
+async def test_a_claim_waits_until_there_is_something(conductor: Conductor) -> None:
+    owner = await new_owner(conductor)
+    asked = asyncio.create_task(owner.claim(wait_seconds=10))
+    await conductor.create()
+    async with asyncio.timeout(5):
+        assert len((await asked).graphs) == 1
+
+
+async def test_a_task_goes_through_its_life_and_facts_land_on_the_cluster(
+    conductor: Conductor,
+) -> None:
+    owner, graph, session = await claimed(conductor)
+    task = graph.tasks[0]
+    assert codes(await owner.commit(assign(task, 1, session))) == [Verdict.CODE_APPLIED]
+    facts = cluster_pb2.Facts(
+        instances=[
+            Instance(
+                name=f"c1-worker-{n}", node_group="worker", index=n, state=Instance.STATE_PLANNED
+            )
+            for n in range(2)
+        ]
+    )
+    spawn = execution.Spawn(
+        operation_id=graph.operation.id,
+        tasks=[operation_pb2.TaskSpec(key="create/c1-worker-0", title="Create servers")],
+    )
+    verdicts = await owner.commit(finish(task, 1, session, facts), execution.Change(spawn=spawn))
+    assert codes(verdicts) == [Verdict.CODE_APPLIED] * 2
+    assert verdicts[1].spawned[0].id
+    cluster = await conductor.read(graph.operation.cluster_id)
+    assert cluster.state == cluster_pb2.Cluster.STATE_SPAWNING
+    assert [each.name for each in cluster.node_groups[0].instances] == [
+        "c1-worker-0",
+        "c1-worker-1",
+    ]
+
+
+async def test_spawning_a_key_again_stores_nothing(conductor: Conductor) -> None:
+    owner, graph, _ = await claimed(conductor)
+    spec = operation_pb2.TaskSpec(key="once")
+    spawn = execution.Change(
+        spawn=execution.Spawn(operation_id=graph.operation.id, tasks=[spec, spec])
+    )
+    assert len((await owner.commit(spawn))[0].spawned) == 1
+    assert len((await owner.commit(spawn))[0].spawned) == 0
+
+
+async def test_a_commit_whose_reply_was_lost_gives_the_stored_outcome(conductor: Conductor) -> None:
+    owner, graph, session = await claimed(conductor)
+    change = assign(graph.tasks[0], 1, session)
+    first = await owner.commit(change)
+    assert await owner.commit_again(change) == first
+    owner.number += 1
+    with pytest.raises(FailedPrecondition, match="does not follow"):
+        await owner.commit(change)
+
+
+async def test_results_of_an_older_attempt_are_stale(conductor: Conductor) -> None:
+    owner, graph, session = await claimed(conductor)
+    task = graph.tasks[0]
+    await owner.commit(assign(task, 1, session))
+    other = await conductor.session()
+    verdicts = await owner.commit(
+        finish(task, 2, session), finish(task, 1, other), assign(task, 2, session)
+    )
+    assert codes(verdicts) == [Verdict.CODE_STALE] * 3
+    assert codes(await owner.commit(finish(task, 1, session))) == [Verdict.CODE_APPLIED]
+    assert codes(await owner.commit(finish(task, 1, session))) == [Verdict.CODE_STALE]
+
+
+async def test_work_is_taken_back_only_when_the_session_is_over_by_the_database(
+    conductor: Conductor,
+) -> None:
+    owner, graph, session = await claimed(conductor)
+    task = graph.tasks[0]
+    await owner.commit(assign(task, 1, session))
+    assert codes(await owner.commit(lose(task, 1, session))) == [Verdict.CODE_SESSION_ALIVE]
+    async with asyncio.timeout(5):
+        while codes(await owner.commit(lose(task, 1, session))) != [Verdict.CODE_APPLIED]:
+            await asyncio.sleep(0.05)
+    verdicts = await owner.commit(finish(task, 1, session), assign(task, 2, session))
+    assert codes(verdicts) == [Verdict.CODE_STALE, Verdict.CODE_SESSION_ENDED]
+    fresh = await conductor.session()
+    assert codes(await owner.commit(assign(task, 2, fresh))) == [Verdict.CODE_APPLIED]
+
+
+async def test_an_ended_session_can_not_be_renewed(conductor: Conductor) -> None:
+    session = await conductor.session()
+    request = execution.RenewSessionsRequest(
+        sessions=[execution.Session(session_id=session, engine_id="engine-1", closing=True)]
+    )
+    assert list((await conductor.execution.RenewSessions(request)).ended) == []
+    assert list((await conductor.execution.RenewSessions(request)).ended) == [session]
+
+
+async def test_a_scheduler_whose_lease_was_taken_over_can_commit_nothing(
+    conductor: Conductor,
+) -> None:
+    owner, graph, session = await claimed(conductor)
+    heir = await new_owner(conductor)
+    async with asyncio.timeout(5):
+        while not (answer := await heir.claim()).graphs:
+            await conductor.execution.RenewScheduler(
+                execution.RenewSchedulerRequest(scheduler_id=heir.scheduler_id, address="")
+            )
+            await asyncio.sleep(0.05)
+    assert answer.graphs[0].operation.id == graph.operation.id
+    with pytest.raises(Aborted, match="lost its lease"):
+        await owner.commit(assign(graph.tasks[0], 1, session))
+    with pytest.raises(Aborted, match="lost its lease"):
+        await owner.claim()
+
+
+async def test_a_released_scheduler_hands_over_at_once_with_the_leases_of_running_work(
+    conductor: Conductor,
+) -> None:
+    owner, graph, session = await claimed(conductor)
+    await owner.commit(assign(graph.tasks[0], 1, session))
+    await conductor.execution.ReleaseScheduler(
+        execution.ReleaseSchedulerRequest(scheduler_id=owner.scheduler_id)
+    )
+    heir = await new_owner(conductor)
+    taken = (await heir.claim()).graphs[0]
+    assert taken.tasks[0].state == Task.STATE_ASSIGNED
+    assert taken.sessions[0].session_id == session
+    assert taken.sessions[0].remaining.ToMilliseconds() > 0
+
+
+async def test_a_delete_supersedes_a_launch_and_removes_the_cluster_at_its_end(
+    conductor: Conductor,
+) -> None:
+    owner, graph, _ = await claimed(conductor)
+    name = clusters_pb2.OwnedName(project_id=PROJECT, id=graph.operation.cluster_id)
+    request = clusters_pb2.DeleteClusterRequest(name=name)
+    removal = (await conductor.clusters.DeleteCluster(request)).operation
+    assert removal.state == Operation.STATE_HELD
+    assert (await conductor.clusters.DeleteCluster(request)).operation.id == removal.id
+    assert list((await owner.claim()).cancels) == [graph.operation.id]
+    await owner.commit(end(graph.operation.id, Operation.STATE_CANCELLED))
+    taken = (await owner.claim()).graphs[0]
+    assert taken.operation.id == removal.id
+    await owner.commit(end(removal.id, Operation.STATE_SUCCEEDED))
+    assert (await conductor.read(name.id)).id == ""
+
+
+async def test_a_failed_launch_keeps_the_cluster_in_error_with_the_reason(
+    conductor: Conductor,
+) -> None:
+    owner, graph, _ = await claimed(conductor)
+    change = end(graph.operation.id, Operation.STATE_FAILED)
+    change.end_operation.failure.message = "the disk is full: make room"
+    await owner.commit(change)
+    cluster = await conductor.read(graph.operation.cluster_id)
+    assert cluster.state == cluster_pb2.Cluster.STATE_ERROR
+    assert cluster.status_description.endswith("the disk is full: make room")
+
+
+async def test_the_journal_tells_everything_in_order_and_ends_with_the_operation(
+    conductor: Conductor,
+) -> None:
+    owner, graph, session = await claimed(conductor)
+    task = graph.tasks[0]
+    await owner.commit(assign(task, 1, session))
+    await owner.commit(finish(task, 1, session), end(graph.operation.id, Operation.STATE_SUCCEEDED))
+    request = clusters_pb2.WatchJournalRequest(
+        project_id=PROJECT, operation_id=graph.operation.id, until_operation_ends=True
+    )
+    entries = [
+        entry async for page in conductor.operations.WatchJournal(request) for entry in page.entries
+    ]
+    assert [entry.sequence for entry in entries] == list(range(1, len(entries) + 1))
+    told = [
+        operation_pb2.JournalEntry.Kind.Name(entry.kind).removeprefix("KIND_") for entry in entries
+    ]
+    assert told[:3] == ["OPERATION_CREATED", "TASK_CREATED", "CLUSTER_CHANGED"]
+    assert told[3:] == [
+        "TASK_ASSIGNED",
+        "OPERATION_CHANGED",
+        "TASK_ENDED",
+        "OPERATION_CHANGED",
+        "CLUSTER_CHANGED",
+    ]
+
+
+async def test_attempts_are_read_back_from_the_journal(conductor: Conductor) -> None:
+    owner, graph, session = await claimed(conductor)
+    task = graph.tasks[0]
+    await owner.commit(assign(task, 1, session))
+    await owner.commit(finish(task, 1, session))
+    name = clusters_pb2.OwnedName(project_id=PROJECT, id=graph.operation.id)
+    request = clusters_pb2.GetOperationRequest(name=name)
+    history = (await conductor.operations.GetOperation(request)).tasks[0]
+    assert [(each.epoch, each.outcome) for each in history.attempts] == [
+        (1, Attempt.OUTCOME_SUCCEEDED)
+    ]
