@@ -1,0 +1,1 @@
+"""The decision core: events in, commands out; no clock, no network, no chance but what it is given."""

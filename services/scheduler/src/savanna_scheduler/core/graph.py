@@ -1,0 +1,190 @@
+"""An operation in memory: its tasks, what each waits for, and when a plan is due."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from savanna.operation.v1 import operation_pb2
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+Task = operation_pb2.Task
+
+
+class Phase(StrEnum):
+    """Where a task is, as its scheduler sees it."""
+
+    WAITING = "waiting"
+    """For needs or for its time."""
+    READY = "ready"
+    """For an engine."""
+    ASSIGNING = "assigning"
+    """Its hand-out is being recorded."""
+    ASSIGNED = "assigned"
+    """In the hands of an engine."""
+    ENDED = "ended"
+    """Succeeded, failed or skipped."""
+
+
+_ENDED = {
+    Task.STATE_SUCCEEDED: True,
+    Task.STATE_FAILED: True,
+    Task.STATE_SKIPPED: True,
+}
+
+
+@dataclass
+class TaskNode:
+    """A task of an operation."""
+
+    id: str
+    spec: operation_pb2.TaskSpec
+    graph: OperationGraph
+    phase: Phase = Phase.WAITING
+    epoch: int = 0
+    session_id: str = ""
+    failed: int = 0
+    lost: int = 0
+    missing: int = 0
+    """Needs that have not succeeded."""
+    not_before: float = 0.0
+    waiting_since: float | None = None
+    """When it first answered "not yet"."""
+    accepted: bool = False
+
+    @property
+    def is_open(self) -> bool:
+        """Say whether it has not ended."""
+        return self.phase is not Phase.ENDED
+
+
+@dataclass
+class OperationGraph:
+    """An operation and its tasks."""
+
+    operation: operation_pb2.Operation
+    tasks: dict[str, TaskNode] = field(default_factory=dict)
+    """By key."""
+    succeeded: set[str] = field(default_factory=set)
+    """Keys."""
+    dependents: dict[str, list[TaskNode]] = field(default_factory=lambda: defaultdict(list))
+    """Tasks that need a key."""
+    open_tasks: int = 0
+    assigned: int = 0
+    """Tasks, plans among them, that engines have or are being given."""
+    plans: int = 0
+    plan_spec: operation_pb2.TaskSpec | None = None
+    ending: bool = False
+    """Its end is being recorded."""
+
+    @property
+    def id(self) -> str:
+        """Give the operation's id."""
+        return self.operation.id
+
+    def add(self, task: Task) -> TaskNode:
+        """Add a stored task."""
+        node = TaskNode(
+            task.id,
+            task.spec,
+            self,
+            epoch=task.epoch,
+            session_id=task.session_id,
+            failed=task.failed_attempts,
+            lost=task.lost_attempts,
+        )
+        self.tasks[task.spec.key] = node
+        if task.spec.is_plan:
+            self.plans += 1
+            self.plan_spec = self.plan_spec or task.spec
+        if task.state == Task.STATE_SUCCEEDED:
+            self.succeeded.add(task.spec.key)
+        if task.state in _ENDED:
+            node.phase = Phase.ENDED
+            return node
+        self.open_tasks += 1
+        if task.state == Task.STATE_ASSIGNED:
+            node.phase = Phase.ASSIGNED
+            node.accepted = True
+            self.assigned += 1
+        return node
+
+    def link(self, nodes: Iterable[TaskNode]) -> None:
+        """Count what added tasks wait for, once all of them are known."""
+        for node in nodes:
+            if not node.is_open:
+                continue
+            for need in node.spec.needs:
+                if need not in self.succeeded:
+                    node.missing += 1
+                    self.dependents[need].append(node)
+
+    def end(self, node: TaskNode, *, succeeded: bool) -> list[TaskNode]:
+        """End a task; gives those that now wait for nothing."""
+        if node.phase in (Phase.ASSIGNED, Phase.ASSIGNING):
+            self.assigned -= 1
+        node.phase = Phase.ENDED
+        self.open_tasks -= 1
+        if not succeeded:
+            return []
+        self.succeeded.add(node.spec.key)
+        freed = []
+        for dependent in self.dependents.pop(node.spec.key, ()):
+            dependent.missing -= 1
+            if dependent.missing == 0 and dependent.phase is Phase.WAITING:
+                freed.append(dependent)
+        return freed
+
+    def doomed(self, node: TaskNode) -> list[TaskNode]:
+        """List everything that can never run because a task did not succeed."""
+        found: list[TaskNode] = []
+        seen: set[str] = set()
+        keys = [node.spec.key]
+        while keys:
+            for dependent in self.dependents.get(keys.pop(), ()):
+                key = dependent.spec.key
+                if dependent.is_open and key not in seen:
+                    seen.add(key)
+                    found.append(dependent)
+                    keys.append(key)
+        return found
+
+    def may_run(self, node: TaskNode) -> bool:
+        """Say whether nothing but an engine is missing. Plans run alone; a plan towards the end waits for what runs."""
+        if self.ending or node.missing or node.phase not in (Phase.WAITING, Phase.READY):
+            return False
+        if not node.spec.is_plan:
+            return True
+        if self.operation.cancel_requested:
+            return self.assigned == 0
+        return not self._plan_is_out()
+
+    def pending_plan(self) -> TaskNode | None:
+        """Find the plan that waits to be handed out."""
+        return next((node for node in self._open_plans() if node.phase in _UNASSIGNED), None)
+
+    def next_plan(self) -> operation_pb2.TaskSpec | None:
+        """Give the next plan to store, a copy of the first; None while one waits already."""
+        if self.plan_spec is None or self.pending_plan() is not None:
+            return None
+        spec = operation_pb2.TaskSpec()
+        spec.CopyFrom(self.plan_spec)
+        spec.key = f"plan/{self.plans + 1}"
+        return spec
+
+    def _plan_is_out(self) -> bool:
+        return any(node.phase not in _UNASSIGNED for node in self._open_plans())
+
+    def _open_plans(self) -> Iterable[TaskNode]:
+        # Plans are few and named by number: the last ones are the open ones.
+        for number in range(self.plans, max(0, self.plans - 3), -1):
+            node = self.tasks.get(f"plan/{number}")
+            if node is not None and node.is_open:
+                yield node
+
+
+_UNASSIGNED = (Phase.WAITING, Phase.READY)

@@ -1,0 +1,42 @@
+"""What the scheduler was told to do: limits and times, in seconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from savanna_kit.retry import Backoff
+
+if TYPE_CHECKING:
+    from savanna.operation.v1 import operation_pb2
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Limits and times of a scheduler."""
+
+    lost_attempts: int = 3
+    """A task that so many engines were lost with is given up: it may be what kills them."""
+    engine_lease: float = 6.0
+    look_again: float = 0.5
+    """How soon to look again whether a silent session's lease is over."""
+    offer_ttl: float = 3.0
+    """Offers that lay longer than this are refused by engines."""
+    commit_changes: int = 500
+    """Most changes of one commit."""
+
+
+def most_attempts(spec: operation_pb2.TaskSpec) -> int:
+    """Give the number of tries that a task may take."""
+    return spec.retry.max_attempts or 3
+
+
+def retry_delay(spec: operation_pb2.TaskSpec, attempt: int, fraction: float) -> float:
+    """Give the wait after the ``attempt``-th failed try, in seconds."""
+    retry = spec.retry
+    backoff = Backoff(
+        initial=retry.initial_backoff.ToMilliseconds() / 1000 or 1.0,
+        factor=retry.factor or 2.0,
+        cap=retry.max_backoff.ToMilliseconds() / 1000 or 30.0,
+    )
+    return backoff.delay(attempt, fraction)
