@@ -1,1 +1,1 @@
-"""The decision core: events in, commands out; no clock, no network, no chance but what it is given."""
+"""The decision core: events in, commands out; no clock, no network, no chance of its own."""

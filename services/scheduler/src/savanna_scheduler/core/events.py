@@ -1,4 +1,7 @@
-"""What the core is told. Frames of engines keep the contract's messages; times are monotonic seconds."""
+"""What the core is told, and what it wants done.
+
+Times are monotonic seconds.
+"""
 
 from __future__ import annotations
 
@@ -6,24 +9,25 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from savanna.conductor.v1 import execution_service_pb2 as execution
-    from savanna.scheduler.v1 import scheduler_service_pb2 as frames
+    from savanna.scheduler.v1 import scheduler_service_pb2 as stream
 
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """Operations that are now owned, and news of cancels. ``wall`` is the time of day, in seconds, when it arrived."""
+    """An operation is now owned; ``wall`` is the time of day, in seconds, of its arrival."""
 
-    graphs: Sequence[execution.Graph]
-    cancels: Sequence[str]
+    graph: execution.Graph
     wall: float
 
 
 @dataclass(frozen=True, slots=True)
-class ClaimFailed:
-    """A claim did not reach the conductor, or its answer was lost: something may have been given."""
+class CancelRequested:
+    """Somebody wishes that an owned operation ends."""
+
+    operation_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,40 +40,14 @@ class Committed:
 
 @dataclass(frozen=True, slots=True)
 class CommitUnknown:
-    """Whether a commit was stored is not known."""
+    """Whether a commit was stored is not known: it is sent again under the same number."""
 
     number: int
-
-
-@dataclass(frozen=True, slots=True)
-class CommitRefused:
-    """A commit was surely not stored, and the same commit never will be."""
-
-    number: int
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Renewed:
-    """Leases of sessions were renewed, for ``lease`` seconds; the ``ended`` ones are over for good."""
-
-    ended: frozenset[str]
-    lease: float
-
-
-@dataclass(frozen=True, slots=True)
-class RenewUnknown:
-    """Whether leases were renewed is not known."""
 
 
 @dataclass(frozen=True, slots=True)
 class LeaseLost:
     """This incarnation owns nothing any more."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """The process is to end: hand over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,84 +57,107 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """An engine opened a stream and introduced itself."""
+    """An engine opened a stream and introduced itself; ``running`` gives epochs by task id,
+    ``lease`` is in seconds."""
 
-    stream: int
-    message: frames.Hello
+    session_id: str
+    engine_id: str
+    slots: Mapping[str, int]
+    running: Mapping[str, int]
+    lease: float
 
 
 @dataclass(frozen=True, slots=True)
 class Credit:
-    """How much an engine takes."""
+    """How much an engine takes, by pool: a total."""
 
-    stream: int
-    message: frames.Credit
-
-
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """An engine has begun these."""
-
-    stream: int
-    message: frames.Accepted
+    session_id: str
+    slots: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """An engine will not do this."""
+    """An engine will not do this; it was not begun."""
 
-    stream: int
-    message: frames.Refused
+    session_id: str
+    task_id: str
+    epoch: int
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """Results."""
+    """Results of attempts."""
 
-    stream: int
-    message: frames.Done
-
-
-@dataclass(frozen=True, slots=True)
-class Beat:
-    """An engine lives."""
-
-    stream: int
-    message: frames.Beat
-
-
-@dataclass(frozen=True, slots=True)
-class Goodbye:
-    """An engine is about to leave."""
-
-    stream: int
-    message: frames.Goodbye
+    session_id: str
+    results: Sequence[stream.Result]
 
 
 @dataclass(frozen=True, slots=True)
 class Disconnected:
-    """A stream has ended, for whatever reason."""
+    """An engine's stream has ended, for whatever reason."""
 
-    stream: int
+    session_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionEnded:
+    """An engine's lease is over, by the database's clock."""
+
+    session_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """An engine is about to go: it takes nothing more."""
+
+    session_id: str
 
 
 Event = (
     Claimed
-    | ClaimFailed
+    | CancelRequested
     | Committed
     | CommitUnknown
-    | CommitRefused
-    | Renewed
-    | RenewUnknown
     | LeaseLost
-    | Stop
     | Tick
     | Hello
     | Credit
-    | Accepted
     | Refused
     | Done
-    | Beat
-    | Goodbye
     | Disconnected
+    | SessionEnded
+    | Leaving
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """Record decisions; answered by Committed, CommitUnknown or LeaseLost."""
+
+    number: int
+    changes: Sequence[execution.Change]
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Write a message to an engine's stream."""
+
+    session_id: str
+    message: stream.ConnectResponse
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """An operation is over: its cancels need not be asked for any more."""
+
+    operation_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Abandon:
+    """Forget everything and start again as a new incarnation: the database is right."""
+
+    reason: str
+
+
+Command = Commit | Send | Forget | Abandon

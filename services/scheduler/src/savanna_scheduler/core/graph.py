@@ -20,8 +20,10 @@ class Phase(StrEnum):
 
     WAITING = "waiting"
     """For needs or for its time."""
+
     READY = "ready"
     """For an engine."""
+
     ASSIGNING = "assigning"
     """Its hand-out is being recorded."""
     ASSIGNED = "assigned"
@@ -51,10 +53,12 @@ class TaskNode:
     lost: int = 0
     missing: int = 0
     """Needs that have not succeeded."""
+
     not_before: float = 0.0
     waiting_since: float | None = None
     """When it first answered "not yet"."""
-    accepted: bool = False
+    unwanted: bool = False
+    """Nobody waits for its result: it is being stopped, and ends skipped."""
 
     @property
     def is_open(self) -> bool:
@@ -69,13 +73,17 @@ class OperationGraph:
     operation: operation_pb2.Operation
     tasks: dict[str, TaskNode] = field(default_factory=dict)
     """By key."""
+
     succeeded: set[str] = field(default_factory=set)
     """Keys."""
+
     dependents: dict[str, list[TaskNode]] = field(default_factory=lambda: defaultdict(list))
     """Tasks that need a key."""
+
     open_tasks: int = 0
     assigned: int = 0
     """Tasks, plans among them, that engines have or are being given."""
+
     plans: int = 0
     plan_spec: operation_pb2.TaskSpec | None = None
     ending: bool = False
@@ -86,8 +94,8 @@ class OperationGraph:
         """Give the operation's id."""
         return self.operation.id
 
-    def add(self, task: Task) -> TaskNode:
-        """Add a stored task."""
+    def add(self, task: Task, offset: float = 0.0) -> TaskNode:
+        """Add a stored task; ``offset`` turns seconds of the day into monotonic ones."""
         node = TaskNode(
             task.id,
             task.spec,
@@ -97,6 +105,10 @@ class OperationGraph:
             failed=task.failed_attempts,
             lost=task.lost_attempts,
         )
+        if task.HasField("not_before_time"):
+            node.not_before = offset + task.not_before_time.ToMilliseconds() / 1000
+        if task.HasField("waiting_since_time"):
+            node.waiting_since = offset + task.waiting_since_time.ToMilliseconds() / 1000
         self.tasks[task.spec.key] = node
         if task.spec.is_plan:
             self.plans += 1
@@ -109,19 +121,24 @@ class OperationGraph:
         self.open_tasks += 1
         if task.state == Task.STATE_ASSIGNED:
             node.phase = Phase.ASSIGNED
-            node.accepted = True
             self.assigned += 1
         return node
 
-    def link(self, nodes: Iterable[TaskNode]) -> None:
-        """Count what added tasks wait for, once all of them are known."""
+    def link(self, nodes: Iterable[TaskNode]) -> list[TaskNode]:
+        """Count what added tasks wait for, once all of them are known; gives those that can never
+        run."""
+        hopeless = []
         for node in nodes:
             if not node.is_open:
                 continue
             for need in node.spec.needs:
-                if need not in self.succeeded:
-                    node.missing += 1
-                    self.dependents[need].append(node)
+                if need in self.succeeded:
+                    continue
+                node.missing += 1
+                self.dependents[need].append(node)
+                if need not in self.tasks or not self.tasks[need].is_open:
+                    hopeless.append(node)
+        return hopeless
 
     def end(self, node: TaskNode, *, succeeded: bool) -> list[TaskNode]:
         """End a task; gives those that now wait for nothing."""
@@ -154,7 +171,10 @@ class OperationGraph:
         return found
 
     def may_run(self, node: TaskNode) -> bool:
-        """Say whether nothing but an engine is missing. Plans run alone; a plan towards the end waits for what runs."""
+        """Say whether nothing but an engine is missing.
+
+        Plans run alone; a plan towards the end waits for what runs.
+        """
         if self.ending or node.missing or node.phase not in (Phase.WAITING, Phase.READY):
             return False
         if not node.spec.is_plan:
@@ -175,6 +195,10 @@ class OperationGraph:
         spec.CopyFrom(self.plan_spec)
         spec.key = f"plan/{self.plans + 1}"
         return spec
+
+    def has_open_plan(self) -> bool:
+        """Say whether a plan waits or runs."""
+        return any(True for _ in self._open_plans())
 
     def _plan_is_out(self) -> bool:
         return any(node.phase not in _UNASSIGNED for node in self._open_plans())

@@ -17,9 +17,18 @@ class Policy:
 
     lost_attempts: int = 3
     """A task that so many engines were lost with is given up: it may be what kills them."""
+
     engine_lease: float = 6.0
+    beat_share: float = 1 / 6
+    """Engines beat so often in the time of a lease."""
+
+    fence_share: float = 2 / 3
+    """An engine that was not heard for this share of its lease stops its work: surely before others
+    may start it."""
+
     look_again: float = 0.5
     """How soon to look again whether a silent session's lease is over."""
+
     offer_ttl: float = 3.0
     """Offers that lay longer than this are refused by engines."""
     commit_changes: int = 500

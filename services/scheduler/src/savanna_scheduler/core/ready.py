@@ -1,4 +1,5 @@
-"""Ready tasks, by pool, handed out fairly: stride scheduling between projects (Waldspurger and Weihl, 1995)."""
+"""Ready tasks, by pool, handed out fairly: stride scheduling between projects (Waldspurger and
+Weihl, 1995)."""
 
 from __future__ import annotations
 
@@ -22,7 +23,11 @@ class _Project:
 
 
 class ReadyTasks:
-    """What waits for an engine in one pool. A project that wakes up starts level with the others: it can not hoard."""
+    """What waits for an engine in one pool.
+
+    A project that wakes up starts level with the others:
+    it can not hoard.
+    """
 
     def __init__(self) -> None:
         self._projects: dict[str, _Project] = defaultdict(_Project)

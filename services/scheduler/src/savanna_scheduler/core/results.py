@@ -51,17 +51,22 @@ class Results:
     ) -> None:
         """Put a task back, to be handed out again after a delay in seconds."""
         change = changes.defer(node, outcome, delay=delay, failure=failure, facts=facts)
-        attempt = self._let_go(node)
+        epoch, session_id = node.epoch, node.session_id
+        self._core.release(node)
+        node.graph.assigned -= 1
+        node.phase = Phase.WAITING
+        self.recording.add((node.id, epoch))
 
         def recorded(verdict: Verdict) -> None:
-            self._recorded(attempt, verdict)
+            self._recorded(node, epoch, session_id, verdict)
             node.not_before = self._core.now + delay
             self._core.make_ready(node)
 
         self._core.decide(change, recorded)
 
     def lose(self, node: TaskNode) -> None:
-        """Take a task back from an engine that is silent; valid only if its lease is over by the database's clock."""
+        """Take a task back from an engine that is silent; valid only if its lease is over by the
+        database's clock."""
         if node.phase is not Phase.ASSIGNED or (node.id, node.epoch) in self.recording:
             return
         self.recording.add((node.id, node.epoch))
@@ -86,9 +91,8 @@ class Results:
             node.phase = Phase.WAITING
             if give_up:
                 self._quarantine(node)
-            elif node.graph.operation.cancel_requested and not node.spec.is_plan:
-                self._core.decide(changes.skip(node))
-                self._after(node, succeeded=False)
+            elif node.unwanted:
+                self.skip(node)
             else:
                 self._core.make_ready(node)
 
@@ -98,8 +102,8 @@ class Results:
         failure = Failure(
             reason="QUARANTINED",
             message=(
-                f"'{node.spec.title or node.spec.key}' was given up: {node.lost} engines were lost while "
-                "they did it; look at the engines' logs before you try again"
+                f"'{node.spec.title or node.spec.key}' was given up: {node.lost} engines were lost "
+                "while they did it; look at the engines' logs before you try again"
             ),
             instance=node.spec.instance,
             task_key=node.spec.key,
@@ -110,21 +114,35 @@ class Results:
         self._after(node, succeeded=False)
 
     def cancel(self, graph: OperationGraph) -> None:
-        """Act on the wish to end an operation: skip what waits, stop what runs, plan towards the end."""
+        """Act on the wish to end an operation: skip what waits, stop what runs, plan towards the
+        end."""
         self._core.decide(changes.acknowledge_cancel(graph.id))
         for node in list(graph.tasks.values()):
             if node.phase in (Phase.WAITING, Phase.READY):
                 self._core.decide(changes.skip(node))
                 graph.end(node, succeeded=False)
-            elif node.phase is Phase.ASSIGNED and not node.spec.is_plan:
-                self.stop(node)
+            elif node.is_open and not node.spec.is_plan:
+                self._unwant(node)
         self._core.plan_again(graph)
+
+    def skip(self, node: TaskNode) -> None:
+        """Give up a task that is not handed out, and all that needs it."""
+        if node.phase in (Phase.WAITING, Phase.READY):
+            self._core.decide(changes.skip(node))
+            self._after(node, succeeded=False)
 
     def stop(self, node: TaskNode) -> None:
         """Ask an engine to stop an attempt."""
         refs = [stream.AttemptRef(task_id=node.id, epoch=node.epoch)]
         message = stream.ConnectResponse(cancel=stream.Cancel(attempts=refs))
         self._core.send(node.session_id, message)
+
+    def _unwant(self, node: TaskNode) -> None:
+        """Have an attempt stopped; one whose hand-out is still being recorded is stopped right
+        after."""
+        node.unwanted = True
+        if node.phase is Phase.ASSIGNED:
+            self.stop(node)
 
     def _succeeded(self, node: TaskNode, result: stream.Succeeded) -> None:
         graph = node.graph
@@ -135,9 +153,13 @@ class Results:
         freed = graph.end(node, succeeded=True)
         for key in result.unwanted:
             unwanted = graph.tasks.get(key)
-            if unwanted is not None and unwanted.phase in (Phase.WAITING, Phase.READY):
+            if unwanted is None or not unwanted.is_open:
+                continue
+            if unwanted.phase in (Phase.WAITING, Phase.READY):
                 self._core.decide(changes.skip(unwanted))
                 graph.end(unwanted, succeeded=False)
+            else:
+                self._unwant(unwanted)
         if result.HasField("conclusion"):
             end = result.conclusion
             failure = end.failure if end.HasField("failure") else None
@@ -159,13 +181,19 @@ class Results:
             self._core.plan_again(node.graph)
 
     def _not_yet(self, node: TaskNode, result: stream.NotYet) -> None:
+        if node.unwanted:
+            self._stopped(node, result.facts)
+            return
         now = self._core.now
         node.waiting_since = now if node.waiting_since is None else node.waiting_since
         limit = node.spec.patience.ToMilliseconds() / 1000
         if node.spec.HasField("patience") and now - node.waiting_since > limit:
             failure = Failure(
                 reason="TIMED_OUT",
-                message=f"'{node.spec.title or node.spec.key}' was not done after {limit:.0f} s of waiting",
+                message=(
+                    f"'{node.spec.title or node.spec.key}' was not done after {limit:.0f} s of "
+                    "waiting: look at the last output of the host, then try again"
+                ),
                 instance=node.spec.instance,
                 task_key=node.spec.key,
             )
@@ -177,9 +205,11 @@ class Results:
     def _failed(self, node: TaskNode, failure: Failure) -> None:
         failure.task_key = failure.task_key or node.spec.key
         node.failed += 1
-        stopping = node.graph.operation.cancel_requested and not node.spec.is_plan
+        if node.unwanted:
+            self._stopped(node)
+            return
         spent = node.failed >= policy.most_attempts(node.spec)
-        if stopping or spent or not failure.retryable:
+        if spent or not failure.retryable:
             self._give_up(node, failure)
             return
         delay = policy.retry_delay(node.spec, node.failed, self._core.chance.random())
@@ -195,16 +225,21 @@ class Results:
         self._after(node, succeeded=False)
 
     def _cancelled(self, node: TaskNode) -> None:
-        if not node.graph.operation.cancel_requested:
+        if node.unwanted:
+            self._stopped(node)
+        else:
             # Nobody asked for it here: an engine that ends has stopped it.
             self.put_back(node, Attempt.OUTCOME_CANCELLED, 0.0)
-            return
-        change = changes.finish(node, Task.STATE_SKIPPED, Attempt.OUTCOME_CANCELLED)
+
+    def _stopped(self, node: TaskNode, facts: bytes = b"") -> None:
+        """End an attempt that nobody wants any more."""
+        change = changes.finish(node, Task.STATE_SKIPPED, Attempt.OUTCOME_CANCELLED, facts=facts)
         self._finish(node, change)
         self._after(node, succeeded=False)
 
     def _after(self, node: TaskNode, *, succeeded: bool) -> None:
-        """Follow up the end of a task without success: what needed it can never run, and the plan must know."""
+        """Follow up the end of a task without success: what needed it can never run, and the plan
+        must know."""
         graph = node.graph
         for doomed in graph.doomed(node):
             self._core.decide(changes.skip(doomed))
@@ -220,22 +255,30 @@ class Results:
             self._core.make_ready(plan)
 
     def _finish(self, node: TaskNode, change: execution.Change) -> None:
-        attempt = (node.id, node.epoch)
+        epoch, session_id = node.epoch, node.session_id
         self._core.release(node)
-        self.recording.add(attempt)
-        self._core.decide(
-            change, lambda verdict: self._recorded((*attempt, node.session_id), verdict)
+        self.recording.add((node.id, epoch))
+        self._core.decide(change, lambda verdict: self._recorded(node, epoch, session_id, verdict))
+
+    def _recorded(self, node: TaskNode, epoch: int, session_id: str, verdict: Verdict) -> None:
+        self.recording.discard((node.id, epoch))
+        if verdict.code == Verdict.CODE_INVALID:
+            self._refuse(node, epoch, session_id)
+        else:
+            self._core.must_apply(verdict)
+        self._core.acknowledge(session_id, node.id, epoch)
+
+    def _refuse(self, node: TaskNode, epoch: int, session_id: str) -> None:
+        """End an operation whose engine told facts that the conductor can not take: trying again
+        would not help."""
+        failure = Failure(
+            reason="FACTS_REFUSED",
+            message=(
+                f"what '{node.spec.title or node.spec.key}' told of the cluster was refused; this is "
+                "a fault of the engine or the plugin: report it with the operation's id"
+            ),
+            instance=node.spec.instance,
+            task_key=node.spec.key,
         )
-
-    def _let_go(self, node: TaskNode) -> tuple[str, int, str]:
-        self._core.release(node)
-        node.graph.assigned -= 1
-        node.phase = Phase.WAITING
-        self.recording.add((node.id, node.epoch))
-        return node.id, node.epoch, node.session_id
-
-    def _recorded(self, attempt: tuple[str, int, str], verdict: Verdict) -> None:
-        task_id, epoch, session_id = attempt
-        self.recording.discard((task_id, epoch))
-        self._core.must_apply(verdict)
-        self._core.acknowledge(session_id, task_id, epoch)
+        if not node.graph.ending:
+            self._core.end(node.graph, Operation.STATE_FAILED, failure)

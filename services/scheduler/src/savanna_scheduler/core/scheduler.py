@@ -1,9 +1,10 @@
-"""The decision core: ``handle(event, now)`` gives commands. No network, no clock, no chance but the one passed in.
+"""The decision core: ``handle(event, now)`` gives commands.
 
-One commit is under way at a time; what is decided meanwhile goes into the next, so that the end of a task and the
-hand-out of its successors share a transaction. Nothing is sent before it is recorded: a hand-out goes to its engine,
-and a result is acknowledged, only after ``Committed``. When a verdict says that memory and database differ, memory is
-thrown away (``Abandon``): the database is right.
+One commit is under way at a time; what is decided meanwhile goes into the next, so that the end of
+a task and the hand-out of its successors share a transaction. Nothing is sent before it is
+recorded: a hand-out goes to its engine, and a result is acknowledged, only after ``Committed``.
+When a verdict says that memory and database differ, memory is thrown away (``Abandon``): the
+database is right.
 """
 
 from __future__ import annotations
@@ -19,12 +20,13 @@ from savanna.operation.v1 import operation_pb2
 from savanna.scheduler.v1 import scheduler_service_pb2 as stream
 from savanna_scheduler.core import changes, events, results
 from savanna_scheduler.core.graph import OperationGraph, Phase, TaskNode
-from savanna_scheduler.core.policy import Policy
 from savanna_scheduler.core.ready import ReadyTasks
 from savanna_scheduler.core.sessions import Session, freest
 
 if TYPE_CHECKING:
     from random import Random
+
+    from savanna_scheduler.core.policy import Policy
 
 Verdict = execution.Verdict
 Attempt = operation_pb2.Attempt
@@ -43,7 +45,8 @@ class Decision:
 class SchedulerCore:
     """Everything that one scheduler incarnation knows and decides."""
 
-    def __init__(self, policy: Policy, chance: Random) -> None:
+    def __init__(self, scheduler_id: str, policy: Policy, chance: Random) -> None:
+        self.scheduler_id = scheduler_id
         self.policy = policy
         self.chance = chance
         self.now = 0.0
@@ -65,7 +68,6 @@ class SchedulerCore:
             events.CancelRequested: self._cancel_requested,
             events.Hello: self._hello,
             events.Credit: self._credit,
-            events.Accepted: self._accepted,
             events.Refused: self._refused,
             events.Done: self._done,
             events.Disconnected: self._disconnected,
@@ -144,9 +146,11 @@ class SchedulerCore:
         def stored(verdict: Verdict) -> None:
             self.must_apply(verdict)
             nodes = [graph.add(task) for task in verdict.spawned]
-            graph.link(nodes)
             for node in nodes:
                 self.tasks[node.id] = node
+            for node in graph.link(nodes):
+                self._results.skip(node)
+            for node in nodes:
                 self.make_ready(node)
             if not nodes and graph.open_tasks == 0 and not graph.ending:
                 self.end(graph, operation_pb2.Operation.STATE_FAILED, _stuck(graph))
@@ -188,8 +192,8 @@ class SchedulerCore:
     def _claimed(self, event: events.Claimed) -> None:
         graph = OperationGraph(event.graph.operation)
         self.operations[graph.id] = graph
-        nodes = [graph.add(task) for task in event.graph.tasks]
-        graph.link(nodes)
+        nodes = [graph.add(task, self.now - event.wall) for task in event.graph.tasks]
+        doomed = graph.link(nodes)
         rest = {
             each.session_id: each.remaining.ToMilliseconds() / 1000 for each in event.graph.sessions
         }
@@ -197,17 +201,23 @@ class SchedulerCore:
             self.tasks[node.id] = node
             if node.phase is Phase.ASSIGNED:
                 self._adopt(node, rest.get(node.session_id, 0.0))
-        asked = graph.operation.cancel_requested
-        if asked and not graph.operation.cancel_acknowledged:
+        for node in doomed:
+            self._results.skip(node)
+        if graph.operation.cancel_requested and self._is_before_end(graph):
             self._results.cancel(graph)
-            return
-        if graph.open_tasks == 0:
+        elif graph.open_tasks == 0:
             self.plan_again(graph)
         for node in nodes:
             self.make_ready(node)
 
+    def _is_before_end(self, graph: OperationGraph) -> bool:
+        """Say whether a cancel has not been planned for yet: that plan starts only when nothing
+        else runs."""
+        return not graph.operation.cancel_acknowledged or graph.has_open_plan()
+
     def _adopt(self, node: TaskNode, lease: float) -> None:
-        """Keep what an engine does already; look after its session in case that it never says hello."""
+        """Keep what an engine does already; look after its session in case that it never says
+        hello."""
         session = self.sessions.get(node.session_id)
         if session is not None:
             session.take(node.id, node.epoch, node.spec.pool)
@@ -229,24 +239,22 @@ class SchedulerCore:
             if node.session_id == session.id and node.phase is Phase.ASSIGNED:
                 session.take(node.id, node.epoch, node.spec.pool)
                 if running.get(node.id) != node.epoch:
-                    # The offer or the result was lost on the way: an engine that knows the attempt ignores this.
+                    # The offer or the result was lost on the way: an engine that knows the attempt
+                    # ignores this.
                     self._runs[session.id].append(self._assignment(node))
         for task_id, epoch in running.items():
             known = self.tasks.get(task_id)
             if known is not None and (known.epoch, known.session_id) != (epoch, session.id):
                 drop.append(stream.AttemptRef(task_id=task_id, epoch=epoch))
-        self.send(session.id, stream.ConnectResponse(welcome=stream.Welcome(drop=drop)))
+        welcome = stream.Welcome(scheduler_id=self.scheduler_id, drop=drop)
+        welcome.beat_interval.FromMilliseconds(int(event.lease * 1000 * self.policy.beat_share))
+        welcome.self_fence.FromMilliseconds(int(event.lease * 1000 * self.policy.fence_share))
+        self.send(session.id, stream.ConnectResponse(welcome=welcome))
 
     def _credit(self, event: events.Credit) -> None:
         session = self.sessions.get(event.session_id)
         if session is not None:
             session.slots = dict(event.slots)
-
-    def _accepted(self, event: events.Accepted) -> None:
-        for task_id, epoch in event.attempts:
-            node = self.tasks.get(task_id)
-            if node is not None and node.epoch == epoch:
-                node.accepted = True
 
     def _refused(self, event: events.Refused) -> None:
         node = self._held(event.session_id, event.task_id, event.epoch)
@@ -269,7 +277,8 @@ class SchedulerCore:
         return node if (node.epoch, node.session_id) == (epoch, session_id) else None
 
     def _is_recording(self, ref: stream.AttemptRef) -> bool:
-        """Say whether the same result came before and is on its way into the database: its acknowledgement follows."""
+        """Say whether the same result came before and is on its way into the database: its
+        acknowledgement follows."""
         return (ref.task_id, ref.epoch) in self._results.recording
 
     def _disconnected(self, event: events.Disconnected) -> None:
@@ -334,7 +343,6 @@ class SchedulerCore:
         node.phase = Phase.ASSIGNING
         node.epoch += 1
         node.session_id = session.id
-        node.accepted = False
         node.graph.assigned += 1
         session.take(node.id, node.epoch, node.spec.pool)
 
@@ -344,7 +352,7 @@ class SchedulerCore:
                 self._runs[session.id].append(self._assignment(node))
                 if not session.connected:
                     self._watch_silent(node, self.now + self.policy.engine_lease)
-                elif node.graph.operation.cancel_requested and not node.spec.is_plan:
+                elif node.unwanted:
                     self._results.stop(node)
                 return
             session.give_back(node.id, node.spec.pool)
