@@ -1,0 +1,43 @@
+"""What a plan is made of, and what it may cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from savanna.cluster.v1 import cluster_pb2
+
+if TYPE_CHECKING:
+    from savanna.operation.v1 import operation_pb2
+    from savanna.scheduler.v1 import scheduler_service_pb2
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long things may take, in seconds."""
+
+    boot_patience: float = 900.0
+    """A server that does not answer by then is given up and replaced."""
+
+    delete_patience: float = 600.0
+    script_timeout: float = 600.0
+    script_patience: float = 3600.0
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A plugin's statement that the goal can not be reached, as a sentence for the user."""
+
+    message: str
+
+
+@dataclass
+class Answer:
+    """Everything that one run of the planner wants."""
+
+    facts: cluster_pb2.Facts = field(default_factory=cluster_pb2.Facts)
+    specs: list[operation_pb2.TaskSpec] = field(default_factory=list)
+    unwanted: list[str] = field(default_factory=list)
+    """Keys of open tasks that are to be skipped or stopped."""
+
+    conclusion: scheduler_service_pb2.Conclusion | None = None

@@ -1,0 +1,147 @@
+"""Which hosts a cluster should have: what is missing, what is too many, what is beyond repair."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from savanna.cluster.v1.cluster_pb2 import Cluster, Instance
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from savanna.cluster.v1.cluster_pb2 import NodeGroup
+    from savanna_engine.planner.situation import Situation
+
+_LEAVES_BY_DELETE = ("HOST_UNREACHABLE", "TIMED_OUT")
+"""A host that is to go anyway and does not answer has nothing to hand over."""
+
+
+@dataclass
+class Nodes:
+    """The cluster as it should become, and how that differs from what is stored."""
+
+    cluster: Cluster
+    """With declared instances, without failed and deleted ones."""
+
+    changed: list[Instance] = field(default_factory=list)
+    """Facts: declared, leaving and failed instances."""
+
+    failed: list[Instance] = field(default_factory=list)
+    """Instances, failed now or before, of which the cloud may still hold something."""
+
+    hopeless: bool = False
+    """Whether trying further makes no sense: the operation is to be given up."""
+
+
+def survey(situation: Situation) -> Nodes:
+    """Compare what is wanted with what is there."""
+    cluster = Cluster()
+    cluster.CopyFrom(situation.cluster)
+    nodes = Nodes(cluster)
+    broken = _newly_failed(situation, nodes)
+    for group in cluster.node_groups:
+        _sort_out(group, situation=situation, broken=broken, nodes=nodes)
+        _fit(group, situation=situation, nodes=nodes)
+    return nodes
+
+
+def _newly_failed(situation: Situation, nodes: Nodes) -> Mapping[str, str]:
+    """Give instances that a given-up task condemns, with a sentence each.
+
+    A newcomer is condemned by any task. One that leaves is condemned when it does not answer: it
+    has nothing to hand over any more. One that worked before stays, whatever failed on it: then the
+    operation is hopeless, not the instance.
+    """
+    found: dict[str, str] = {}
+    for task in situation.failed_tasks:
+        instance = situation.instances.get(task.instance)
+        if instance is None or task.kind == "delete_server":
+            nodes.hopeless = True
+        elif instance.state >= Instance.STATE_FAILED:
+            continue
+        elif situation.made_here(instance.name) or _does_not_answer(instance, task.failure.reason):
+            found.setdefault(task.instance, task.failure.message or task.key)
+        else:
+            nodes.hopeless = True
+    return found
+
+
+def _does_not_answer(instance: Instance, reason: str) -> bool:
+    return instance.state == Instance.STATE_LEAVING and reason in _LEAVES_BY_DELETE
+
+
+def _sort_out(
+    group: NodeGroup, *, situation: Situation, broken: Mapping[str, str], nodes: Nodes
+) -> None:
+    """Take failed and deleted instances out of a group; say whether there were too many."""
+    failures = 0
+    kept = []
+    for instance in group.instances:
+        if instance.name in broken:
+            instance.failure_message = broken[instance.name]
+            instance.state = Instance.STATE_FAILED
+            nodes.changed.append(_news(instance))
+        if instance.failure_message and situation.made_here(instance.name):
+            failures += 1
+        if instance.state == Instance.STATE_FAILED:
+            nodes.failed.append(_copy(instance))
+        if instance.state < Instance.STATE_FAILED:
+            kept.append(_copy(instance))
+    del group.instances[:]
+    group.instances.extend(kept)
+    # One replacement for every wanted node: more failures than nodes point to a common cause.
+    nodes.hopeless |= failures > group.count
+
+
+def _fit(group: NodeGroup, *, situation: Situation, nodes: Nodes) -> None:
+    """Declare what is missing in a group; let go what is too many."""
+    living = [each for each in group.instances if each.state < Instance.STATE_LEAVING]
+    for instance in _surplus(group, living):
+        instance.state = Instance.STATE_LEAVING
+        nodes.changed.append(_news(instance))
+    stored = next(
+        each for each in situation.cluster.node_groups if each.name == group.name
+    ).instances
+    index = max((each.index for each in stored), default=-1) + 1
+    for number in range(index, index + group.count - len(living)):
+        declared = declare(situation.cluster, group.name, number)
+        group.instances.append(declared)
+        nodes.changed.append(_copy(declared))
+
+
+def _surplus(group: NodeGroup, living: list[Instance]) -> Iterator[Instance]:
+    """Choose who leaves: those whom the user named, then the youngest."""
+    named = set(group.leaving)
+    order = sorted(living, key=lambda each: (each.name not in named, -each.index))
+    yield from order[: max(0, len(living) - group.count)]
+
+
+def declare(cluster: Cluster, group: str, index: int) -> Instance:
+    """Name an instance; the same cluster, group and index always give the same one."""
+    name = f"{cluster.name}-{group}-{index}".lower()
+    return Instance(
+        id=str(uuid.uuid5(uuid.UUID(cluster.id), name)),
+        name=name,
+        node_group=group,
+        index=index,
+        state=Instance.STATE_PLANNED,
+    )
+
+
+def _news(instance: Instance) -> Instance:
+    return Instance(
+        id=instance.id,
+        name=instance.name,
+        node_group=instance.node_group,
+        index=instance.index,
+        state=instance.state,
+        failure_message=instance.failure_message,
+    )
+
+
+def _copy(instance: Instance) -> Instance:
+    copy = Instance()
+    copy.CopyFrom(instance)
+    return copy

@@ -1,0 +1,108 @@
+"""The facts of an operation, seen the way that planners ask about them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from savanna.cluster.v1.cluster_pb2 import Cluster, Instance
+from savanna.operation.v1.operation_pb2 import Failure, Task
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from savanna.conductor.v1 import facts_service_pb2 as facts_service
+
+_OPEN = (Task.STATE_PENDING, Task.STATE_ASSIGNED)
+
+
+class Situation:
+    """One snapshot.
+
+    Nothing of it is ever changed.
+    """
+
+    def __init__(self, facts: facts_service.GetPlanFactsResponse) -> None:
+        self.facts = facts
+        self.operation = facts.operation
+        self.cluster = facts.cluster
+        self.tasks = {each.key: each for each in facts.tasks}
+
+    @cached_property
+    def instances(self) -> dict[str, Instance]:
+        """All instances by name, failed and deleted ones too."""
+        return {each.name: each for group in self.cluster.node_groups for each in group.instances}
+
+    @cached_property
+    def _by_instance(self) -> dict[str, list[facts_service.TaskSummary]]:
+        found = defaultdict(list)
+        for each in self.facts.tasks:
+            found[each.instance].append(each)
+        return found
+
+    def tasks_about(self, instance: str) -> list[facts_service.TaskSummary]:
+        """List the stored tasks about an instance."""
+        return self._by_instance.get(instance, [])
+
+    @cached_property
+    def failed_tasks(self) -> list[facts_service.TaskSummary]:
+        """List tasks that were given up, in order of their keys."""
+        failed = [each for each in self.facts.tasks if each.state == Task.STATE_FAILED]
+        return sorted(failed, key=lambda each: each.key)
+
+    @property
+    def is_superseded(self) -> bool:
+        """Say whether the cluster is about to be deleted by an operation that waits for this
+        one."""
+        return self.operation.cancel_requested and self.cluster.state == Cluster.STATE_DELETING
+
+    def has_succeeded(self, key: str) -> bool:
+        """Say whether a task is stored and did what it should."""
+        task = self.tasks.get(key)
+        return task is not None and task.state == Task.STATE_SUCCEEDED
+
+    def is_running(self, key: str) -> bool:
+        """Say whether an engine has a task."""
+        task = self.tasks.get(key)
+        return task is not None and task.state == Task.STATE_ASSIGNED
+
+    def has_failed(self, key: str) -> bool:
+        """Say whether a task was given up."""
+        task = self.tasks.get(key)
+        return task is not None and task.state == Task.STATE_FAILED
+
+    def open_keys(self, instance: str | None = None) -> Iterator[str]:
+        """List tasks, of one instance or of all, that wait or run; plans are left out."""
+        tasks = self.facts.tasks if instance is None else self.tasks_about(instance)
+        for each in tasks:
+            if each.state in _OPEN and each.kind != "plan":
+                yield each.key
+
+    def made_here(self, instance: str) -> bool:
+        """Say whether this operation asked the cloud for an instance."""
+        return f"create/{instance}" in self.tasks
+
+    def current_key(self, key: str) -> str:
+        """Give the key under which a step is to be stored or was stored.
+
+        A step that was skipped never ran; when it is wanted again, it is stored once more under the
+        next name.
+        """
+        name, number = key, 1
+        while (task := self.tasks.get(name)) is not None and task.state == Task.STATE_SKIPPED:
+            number += 1
+            name = f"{key}~{number}"
+        return name
+
+
+def evidence(situation: Situation) -> Failure:
+    """Choose the failure that tells most of why an operation was given up."""
+    found = [each.failure for each in situation.failed_tasks if each.failure.message]
+    told = [each for each in found if each.command or each.output_tail]
+    for each in told or found:
+        return each
+    messages = [each.failure_message for each in situation.instances.values()]
+    told_of_cluster = situation.cluster.status_description or "a step failed"
+    message = next((each for each in sorted(messages) if each), told_of_cluster)
+    return Failure(reason="INSTANCE_FAILED", message=message)
