@@ -36,7 +36,10 @@ STABLE = Label("The plugin or version is tested and kept working.", mutable=Fals
 
 @dataclass(frozen=True)
 class JobKind:
-    """A kind of job. ``required_configs`` must be given by every run of it."""
+    """A kind of job. ``required_configs`` must be given by every run of it.
+
+    ``hints`` are options of a run that are worth a hint; the kit checks the kinds of their values.
+    """
 
     name: str
     needs_main: bool = True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from savanna_pluginkit.options import as_text
 
@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from savanna.job.v1.job_pb2 import Job, JobBinary, JobTemplate
+    from savanna_pluginkit.options import Option
+
+T = TypeVar("T")
 
 
 class JobView:
@@ -51,3 +54,11 @@ class JobView:
     def configs(self) -> Mapping[str, str]:
         """Its configuration by name, as text; what begins with "edp." speaks to the plugin."""
         return {name: as_text(each) for name, each in self.message.configs.configs.items()}
+
+    def get(self, option: Option[T]) -> T:
+        """Give the value of an option of the job, else its default.
+
+        Raises ``ValueError`` for a value of another kind.
+        """
+        configs = self.message.configs.configs
+        return option.read(configs[option.name]) if option.name in configs else option.default

@@ -9,10 +9,12 @@ from savanna_kit.errors import InvalidArgument
 from savanna_pluginkit.problems import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from savanna_pluginkit.about import About, Version
+    from savanna.common.v1.config_pb2 import ConfigValue
+    from savanna_pluginkit.about import About, JobKind, Version
     from savanna_pluginkit.jobs import JobView
+    from savanna_pluginkit.options import AnyOption
     from savanna_pluginkit.problems import Problems
     from savanna_pluginkit.steps import Steps
     from savanna_pluginkit.views import ClusterView, GroupView
@@ -86,14 +88,29 @@ def check(version: Version, cluster: ClusterView, problems: Problems) -> None:
             for group in cluster.groups
         ]
         for field, configs in places:
-            if option.target not in configs.sections:
-                continue
-            section = configs.sections[option.target].values
-            if option.name in section:
-                try:
-                    option.read(section[option.name])
-                except ValueError as error:
-                    problems.add(
-                        f"{field}.{option.target}.{option.name}",
-                        f"The value of '{option.name}' can not be used: {error}.",
-                    )
+            if option.target in configs.sections:
+                values = configs.sections[option.target].values
+                _check_value(option, values, f"{field}.{option.target}", problems)
+
+
+def check_job(kind: JobKind, job: JobView, problems: Problems) -> None:
+    """Note what the description alone forbids: options left out, values of a wrong kind."""
+    configs = job.message.configs.configs
+    for name in kind.required_configs:
+        if name not in configs:
+            problems.add(f"configs.configs.{name}", f"A job of type {kind.name} needs '{name}'.")
+    for option in kind.hints:
+        _check_value(option, configs, "configs.configs", problems)
+
+
+def _check_value(
+    option: AnyOption, values: Mapping[str, ConfigValue], field: str, problems: Problems
+) -> None:
+    if option.name in values:
+        try:
+            option.read(values[option.name])
+        except ValueError as error:
+            problems.add(
+                f"{field}.{option.name}",
+                f"The value of '{option.name}' can not be used: {error}.",
+            )

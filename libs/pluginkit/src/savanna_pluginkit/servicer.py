@@ -9,7 +9,7 @@ from savanna.plugin.v1 import plugin_service_pb2 as pb
 from savanna.plugin.v1 import plugin_service_pb2_grpc
 from savanna_kit.errors import InvalidArgument
 from savanna_pluginkit.jobs import JobView
-from savanna_pluginkit.plugin import check
+from savanna_pluginkit.plugin import check, check_job
 from savanna_pluginkit.problems import Problems, Reason
 from savanna_pluginkit.steps import Steps
 from savanna_pluginkit.views import ClusterView
@@ -80,8 +80,11 @@ def _validate_job(
     plugin: Plugin, version: Version, request: pb.ValidateRequest, problems: Problems
 ) -> None:
     job = JobView(request.job, request.job_template, request.job_binaries)
-    if any(each.name == job.type for each in version.job_kinds):
-        plugin.validate_job(ClusterView(request.cluster), job, problems)
+    kind = next((each for each in version.job_kinds if each.name == job.type), None)
+    if kind is not None:
+        check_job(kind, job, problems)
+        if not problems:
+            plugin.validate_job(ClusterView(request.cluster), job, problems)
         return
     known = ", ".join(each.name for each in version.job_kinds)
     problems.add(

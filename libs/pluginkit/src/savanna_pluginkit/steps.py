@@ -36,6 +36,10 @@ class Steps:
     def __contains__(self, key: str) -> bool:
         return key in self._steps
 
+    def among(self, *keys: str) -> list[str]:
+        """Give those keys that were added already: what is done needs no step and no waiting."""
+        return [each for each in keys if each in self._steps]
+
     def run_script(
         self,
         key: str,

@@ -94,6 +94,12 @@ class GroupView:
         value = self._values(option.target).get(option.name) if option.scope == NODE else None
         return self.cluster.get(option) if value is None else option.read(value)
 
+    def field_of(self, option: Option[T]) -> str:
+        """Give the path of the field that the value for these nodes comes from."""
+        is_own = option.scope == NODE and option.name in self._values(option.target)
+        place = f"{self.field}.node_configs" if is_own else "cluster_configs"
+        return f"{place}.{option.target}.{option.name}"
+
     def given(self, target: str) -> Mapping[str, str]:
         """Give all values of a target that users gave to these nodes or to the cluster, as text."""
         own = {name: as_text(value) for name, value in self._values(target).items()}
