@@ -9,6 +9,8 @@ import pytest
 from savanna_kit.serving import running
 from savanna_plugin_fake.example import EXAMPLE as FAKE_EXAMPLE
 from savanna_plugin_fake.plugin import FakePlugin
+from savanna_plugin_spark.example import EXAMPLE as SPARK_EXAMPLE
+from savanna_plugin_spark.plugin import SparkPlugin
 from savanna_pluginkit import PluginSettings, build
 from savanna_pluginkit.conformance import CHECKS, name_of, session
 
@@ -16,7 +18,10 @@ if TYPE_CHECKING:
     from savanna_pluginkit import Plugin
     from savanna_pluginkit.conformance import Check, Example
 
-PLUGINS: list[tuple[type[Plugin], Example]] = [(FakePlugin, FAKE_EXAMPLE)]
+PLUGINS: list[tuple[type[Plugin], Example]] = [
+    (FakePlugin, FAKE_EXAMPLE),
+    (SparkPlugin, SPARK_EXAMPLE),
+]
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=name_of)

@@ -19,6 +19,7 @@ from savanna_pluginkit.problems import Problems, Reason
 from savanna_pluginkit.service import PluginSettings, build, installed, serve
 from savanna_pluginkit.steps import (
     CONFIGURED,
+    NO_STATE,
     NOT_YET,
     READY,
     Steps,
@@ -35,6 +36,7 @@ __all__ = [
     "HIDDEN",
     "NODE",
     "NOT_YET",
+    "NO_STATE",
     "READY",
     "STABLE",
     "About",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
@@ -61,15 +62,24 @@ class Option(Generic[T]):
 
 @dataclass(frozen=True, kw_only=True)
 class TextOption(Option[str]):
-    """Any text on one line; numbers and truth values are taken as their text."""
+    """Any text on one line; numbers and truth values are taken as their text.
+
+    ``pattern`` is a regular expression that the whole text must match, ``expected`` says it in
+    words.
+    """
 
     kind = ConfigOption.TYPE_STRING
+
+    pattern: str = ""
+    expected: str = "another text"
 
     def read(self, value: ConfigValue) -> str:
         """Give the text."""
         text = as_text(value)
         if "\n" in text or "\0" in text:
             raise ValueError("expected one line of text")
+        if self.pattern and not re.fullmatch(self.pattern, text):
+            raise ValueError(f"expected {self.expected}")
         return text
 
 

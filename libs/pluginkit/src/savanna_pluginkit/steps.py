@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from savanna_pluginkit.views import InstanceView
 
+NO_STATE = Instance.STATE_UNSPECIFIED
+"""The instance stays as far as it is."""
 CONFIGURED = Instance.STATE_CONFIGURED
 """The instance has all it needs to start its processes."""
 READY = Instance.STATE_READY
@@ -50,7 +52,7 @@ class Steps:
         environment: Mapping[str, str | pb.Value] | None = None,
         files: Sequence[pb.File] = (),
         needs: Sequence[str] = (),
-        reaches: Instance.State.ValueType = Instance.STATE_UNSPECIFIED,
+        reaches: Instance.State.ValueType = NO_STATE,
         tries: int | None = None,
         timeout: float | None = None,
         patience: float | None = None,
@@ -77,7 +79,7 @@ class Steps:
         title: str,
         files: Sequence[pb.File],
         needs: Sequence[str] = (),
-        reaches: Instance.State.ValueType = Instance.STATE_UNSPECIFIED,
+        reaches: Instance.State.ValueType = NO_STATE,
     ) -> str:
         """Add files that are put in place, nothing more; gives the key."""
         return self.run_script(

@@ -39,6 +39,11 @@ class InstanceView:
         return self.message.internal_ip
 
     @property
+    def public_address(self) -> str:
+        """The address at which users reach it, as far as is known; empty in early facts."""
+        return self.message.management_ip or self.message.internal_ip
+
+    @property
     def needs_configuring(self) -> bool:
         """Whether no configuring step has succeeded on it yet."""
         return self.message.state < Instance.STATE_CONFIGURED

@@ -1,0 +1,67 @@
+"""The configuration files of a node."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+from savanna_plugin_spark import options
+from savanna_plugin_spark.properties import CORES_MAX, OURS, PROPERTIES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from savanna_pluginkit import GroupView
+
+_SMALL_DAEMON, _DAEMON = "256m", "512m"
+
+_DAEMON_JAVA_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+"""Daemons of Spark wait most of the time: they start faster without the optimising compiler."""
+_LAUNCHER_JAVA_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xshare:auto"
+
+
+def given_properties(group: GroupView) -> dict[str, str]:
+    """Give the properties that users gave to these nodes, as text."""
+    given = group.given(options.SERVICE)
+    found = {each.name: given[each.name] for each in PROPERTIES if each.name in given}
+    if found.get(CORES_MAX.name) == "0":
+        del found[CORES_MAX.name]
+    return {**found, **pairs(group.get(options.MORE_PROPERTIES))}
+
+
+def spark_defaults(group: GroupView) -> str:
+    """Write spark-defaults.conf: this plugin's defaults, then what users gave."""
+    properties = {each.name: each.describe().default_value for each in OURS}
+    properties.update(given_properties(group))
+    return "".join(f"{name} {_escaped(value)}\n" for name, value in sorted(properties.items()))
+
+
+def spark_env(group: GroupView) -> str:
+    """Write the part of spark-env.sh that is the same on all nodes of a group."""
+    variables = {
+        "SPARK_DAEMON_MEMORY": group.get(options.DAEMON_MEMORY) or _daemon_memory(group),
+        "SPARK_DAEMON_JAVA_OPTS": _DAEMON_JAVA_OPTIONS,
+        "SPARK_LAUNCHER_OPTS": _LAUNCHER_JAVA_OPTIONS,
+    }
+    if cores := group.get(options.WORKER_CORES):
+        variables["SPARK_WORKER_CORES"] = str(cores)
+    if memory := group.get(options.WORKER_MEMORY):
+        variables["SPARK_WORKER_MEMORY"] = memory
+    variables.update(pairs(group.get(options.MORE_ENVIRONMENT)))
+    return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items())
+
+
+def pairs(text: str) -> Mapping[str, str]:
+    """Read pairs such as "a=1; b=2"."""
+    parts = [each.strip().partition("=") for each in text.split(";") if each.strip()]
+    return {name.strip(): value.strip() for name, _, value in parts}
+
+
+def _daemon_memory(group: GroupView) -> str:
+    only_works = set(group.processes) == {options.WORKER}
+    return _SMALL_DAEMON if only_works else _DAEMON
+
+
+def _escaped(value: str) -> str:
+    """Write a value as java.util.Properties reads it: a backslash is doubled."""
+    return value.replace("\\", "\\\\")
