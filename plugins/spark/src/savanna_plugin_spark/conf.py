@@ -20,6 +20,15 @@ _DAEMON_JAVA_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 _LAUNCHER_JAVA_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xshare:auto"
 
 
+_LATE_COMPILER = (
+    "-XX:Tier4InvocationThreshold=50000 -XX:Tier4MinInvocationThreshold=10000 "
+    "-XX:Tier4CompileThreshold=150000 -XX:Tier4BackEdgeThreshold=400000"
+)
+"""Short programs on few cores end in two thirds of the time when the optimising compiler waits
+until code is hot indeed; long ones are optimised all the same."""
+_SMALL_HEAP = "-XX:+UseSerialGC"
+
+
 def given_properties(group: GroupView) -> dict[str, str]:
     """Give the properties that users gave to these nodes, as text."""
     given = group.given(options.SERVICE)
@@ -32,7 +41,13 @@ def given_properties(group: GroupView) -> dict[str, str]:
 def spark_defaults(group: GroupView) -> str:
     """Write spark-defaults.conf: this plugin's defaults, then what users gave."""
     properties = {each.name: each.describe().default_value for each in OURS}
-    properties.update(given_properties(group))
+    given = given_properties(group)
+    for process in ("driver", "executor"):
+        has_small_heap = f"spark.{process}.memory" not in given
+        properties[f"spark.{process}.extraJavaOptions"] = (
+            f"{_LATE_COMPILER} {_SMALL_HEAP}" if has_small_heap else _LATE_COMPILER
+        )
+    properties.update(given)
     return "".join(f"{name} {_escaped(value)}\n" for name, value in sorted(properties.items()))
 
 

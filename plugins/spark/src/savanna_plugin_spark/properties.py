@@ -51,6 +51,7 @@ OURS: tuple[AnyOption, ...] = (
     _number("spark.executor.cores", 1, "Cores of each executor.", least=1, priority=1),
     _size("spark.driver.memory", "512m", "Heap of the driver.", priority=1),
     _truth("spark.eventLog.enabled", True, "Whether the history server sees applications."),
+    _truth("spark.eventLog.compress", False, "Whether what it reads is compressed."),
     _truth("spark.decommission.enabled", True, "Whether workers hand over before they leave."),
     _truth("spark.storage.decommission.enabled", True, "Whether blocks are handed over."),
     _truth(
@@ -60,6 +61,11 @@ OURS: tuple[AnyOption, ...] = (
         "spark.storage.decommission.shuffleBlocks.enabled",
         True,
         "Whether shuffle data is handed over.",
+    ),
+    _text(
+        "spark.storage.decommission.replicationReattemptInterval",
+        "1s",
+        "How often a leaving worker looks whether all is handed over.",
     ),
     _truth("spark.master.rest.enabled", False, "Whether programs may be sent to port 6066."),
     _text("spark.history.fs.update.interval", "2s", "How often the history server looks."),

@@ -5,7 +5,7 @@ told=$base/pids/worker.leaves
 
 is_up() {
     [ -s "$pid_file" ] && read -r pid <"$pid_file" || return 1
-    tr '\0' '\n' <"/proc/$pid/cmdline" 2>/dev/null |
+    { tr '\0' '\n' <"/proc/$pid/cmdline"; } 2>/dev/null |
         grep -q -x -F -e org.apache.spark.deploy.worker.Worker
 }
 

@@ -8,7 +8,7 @@ log=$base/logs/$NAME.log
 
 is_up() {
     [ -s "$pid_file" ] && read -r pid <"$pid_file" || return 1
-    tr '\0' '\n' <"/proc/$pid/cmdline" 2>/dev/null | grep -q -x -F -e "$CLASS"
+    { tr '\0' '\n' <"/proc/$pid/cmdline"; } 2>/dev/null | grep -q -x -F -e "$CLASS"
 }
 
 case $NAME in
