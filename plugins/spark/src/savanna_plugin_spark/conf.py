@@ -17,7 +17,7 @@ _SMALL_DAEMON, _DAEMON = "256m", "512m"
 
 _DAEMON_JAVA_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 """Daemons of Spark wait most of the time: they start faster without the optimising compiler."""
-_LAUNCHER_JAVA_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xshare:auto"
+_LAUNCHER_JAVA_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:-UsePerfData"
 
 
 _LATE_COMPILER = (

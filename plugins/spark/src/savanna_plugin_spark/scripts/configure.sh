@@ -6,18 +6,21 @@ if ! [ -x "$spark_home/bin/spark-class" ]; then
     echo "There is no Spark in $spark_home: choose an image that has it." >&2
     exit 1
 fi
-for each in conf events local logs pids work; do mkdir -p "$base/$each"; done
+for each in conf events local logs pids tmp work; do mkdir -p "$base/$each"; done
 
 {
     cat <<PLACES
-export SPARK_HOME=$spark_home
-export SPARK_CONF_DIR=$base/conf
-export SPARK_LOCAL_IP=$OWN_ADDRESS
-export SPARK_PUBLIC_DNS=$OWN_ADDRESS
-export SPARK_LOG_DIR=$base/logs
-export SPARK_PID_DIR=$base/pids
-export SPARK_WORKER_DIR=$base/work
-export SPARK_LOCAL_DIRS=$base/local
+export SPARK_HOME="$spark_home"
+export SPARK_CONF_DIR="$base/conf"
+export SPARK_LOCAL_IP="$OWN_ADDRESS"
+export SPARK_PUBLIC_DNS="$OWN_ADDRESS"
+export SPARK_LOG_DIR="$base/logs"
+export SPARK_PID_DIR="$base/pids"
+export SPARK_WORKER_DIR="$base/work"
+export SPARK_LOCAL_DIRS="$base/local"
+export TMPDIR="$base/tmp"
+# A killed JVM leaves nothing outside this folder.
+export SPARK_SUBMIT_OPTS="-XX:-UsePerfData -Djava.io.tmpdir=$base/tmp"
 PLACES
     # Two applications shall run side by side, also where a node has a single core.
     cores=$(getconf _NPROCESSORS_ONLN)

@@ -3,6 +3,8 @@
 # MASTER_ADDRESS, MASTER_PORT, PORT, UI_PORT: where it listens, and where its master does.
 base=$HOME/spark
 . "$base/conf/spark-env.sh"
+# Also executors inherit this: a killed JVM leaves nothing outside the folder of Spark.
+export JDK_JAVA_OPTIONS="-XX:-UsePerfData -Djava.io.tmpdir=$TMPDIR"
 pid_file=$base/pids/$NAME
 log=$base/logs/$NAME.log
 
