@@ -15,8 +15,12 @@ if TYPE_CHECKING:
 
 _SMALL_DAEMON, _DAEMON = "256m", "512m"
 
-_DAEMON_JAVA_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
-"""Daemons of Spark wait most of the time: they start faster without the optimising compiler."""
+_DAEMON_JAVA_OPTIONS = (
+    "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC "
+    "-XX:+UnlockDiagnosticVMOptions -XX:-BytecodeVerificationRemote"
+)
+"""Daemons of Spark wait most of the time: they start faster without the optimising compiler, and
+without a second look at classes that come from the image alone."""
 _LAUNCHER_JAVA_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:-UsePerfData"
 
 

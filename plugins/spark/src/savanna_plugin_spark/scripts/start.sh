@@ -33,18 +33,16 @@ if ! is_up; then
     setsid /bin/sh -c 'echo $$ >"$0"; exec "$@"' "$pid_file" \
         "$SPARK_HOME/bin/spark-class" "$CLASS" "$@" </dev/null >"$log" 2>&1 &
     started=$!
-    until is_up; do
-        if ! kill -0 "$started" 2>/dev/null; then break; fi
-        sleep 0.05
-    done
+    until is_up || ! kill -0 "$started" 2>/dev/null; do sleep 0.05; done
+    pid=$started
 fi
 
 until grep -q -F -e "$READY" "$log"; do
-    if ! is_up; then
+    if ! kill -0 "$pid" 2>/dev/null; then
         echo "The $NAME has ended; its log says:" >&2
         tail -n 40 "$log" >&2
         exit 1
     fi
-    sleep 0.05
+    sleep 0.1
 done
 echo "The $NAME serves."
