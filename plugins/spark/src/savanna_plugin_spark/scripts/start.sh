@@ -4,13 +4,20 @@
 base=$HOME/spark
 . "$base/conf/spark-env.sh"
 # Also executors inherit this: a killed JVM leaves nothing outside the folder of Spark.
-export JDK_JAVA_OPTIONS="-XX:-UsePerfData -Djava.io.tmpdir=$TMPDIR"
+export JDK_JAVA_OPTIONS="-XX:-UsePerfData -Djava.io.tmpdir=$TMPDIR ${JDK_JAVA_OPTIONS:-}"
 pid_file=$base/pids/$NAME
 log=$base/logs/$NAME.log
 
 is_up() {
     [ -s "$pid_file" ] && read -r pid <"$pid_file" || return 1
     { tr '\0' '\n' <"/proc/$pid/cmdline"; } 2>/dev/null | grep -q -x -F -e "$CLASS"
+}
+
+# Asked often, so without a process of its own; one that ended and was not waited for has no words.
+lives() {
+    words=
+    { IFS= read -r words <"/proc/$pid/cmdline"; } 2>/dev/null || :
+    [ -n "$words" ]
 }
 
 case $NAME in
@@ -38,7 +45,7 @@ if ! is_up; then
 fi
 
 until grep -q -F -e "$READY" "$log"; do
-    if ! kill -0 "$pid" 2>/dev/null; then
+    if ! lives; then
         echo "The $NAME has ended; its log says:" >&2
         tail -n 40 "$log" >&2
         exit 1
