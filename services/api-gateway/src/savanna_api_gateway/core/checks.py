@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 HOST_NAME = re.compile(
     r"^(([a-zA-Z]|[a-zA-Z][a-zA-Z0-9\-]*[a-zA-Z0-9])\.)*"
-    r"([A-Za-z]|[A-Za-z][A-Za-z0-9\-]*[A-Za-z0-9])$"
+    r"([A-Za-z]|[A-Za-z][A-Za-z0-9\-]*[A-Za-z0-9])\Z"
 )
-NAME = re.compile(r"^[a-zA-Z0-9][a-zA-Z0-9\-_\.]*$")
+NAME = re.compile(r"^[a-zA-Z0-9][a-zA-Z0-9\-_\.]*\Z")
 TEMPLATE_NAME_LENGTH = 50
 CLUSTER_NAME_LENGTH = 80
 _HOST_NAME_LENGTH = 64
