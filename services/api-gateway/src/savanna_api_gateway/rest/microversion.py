@@ -45,9 +45,9 @@ def asked(header: str | None) -> Asked:
     """Read the header; other services' versions in it are passed over."""
     said = str(LEAST)
     for each in (header or "").split(","):
-        service, _, version = each.strip().partition(" ")
-        if service.lower() == SERVICE and version.strip():
-            said = version.strip()
+        service, _, wanted = each.strip().partition(" ")
+        if service.lower() == SERVICE and wanted.strip():
+            said = wanted.strip()
     if said.lower() == _LATEST:
         return Asked(str(MOST), MOST)
     match = _FORM.fullmatch(said)

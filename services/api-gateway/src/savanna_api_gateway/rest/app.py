@@ -1,0 +1,186 @@
+"""The HTTP application: who asks, what for, in which version; then the route's handler.
+
+The order is Sahara's: route, microversion, role, what the path names, body, parameters, handler.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import structlog
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from savanna_api_gateway.auth.entry import enter
+from savanna_api_gateway.rest import bodies, failures, microversion, paging, versions
+from savanna_api_gateway.rest.routing import Call
+from savanna_kit import context, errors, logs, telemetry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, MutableMapping
+
+    from starlette.types import Receive, Scope, Send
+
+    from savanna_api_gateway.auth.base import Authenticator
+    from savanna_api_gateway.rest.failures import Failure
+    from savanna_api_gateway.rest.routing import Match, Route, Table
+    from savanna_api_gateway.rest.schemas import Json
+
+log = logs.get_logger(__name__)
+
+_TOKEN = "X-Auth-Token"
+_REQUEST_ID = "x-openstack-request-id"
+_SECONDS = 60.0
+"""Time for a request that is not an upload: as long as a plugin and a conductor may need."""
+_UPLOAD_SECONDS = 600.0
+
+
+class App:
+    """An ASGI application over tables of routes, by mount."""
+
+    def __init__(self, tables: Mapping[str, Table], authenticator: Authenticator) -> None:
+        self._tables = dict(tables)
+        self._authenticator = authenticator
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        request = Request(scope, receive)
+        request_id = f"req-{uuid.uuid4()}"
+        context.enter(context.RequestContext(request_id))
+        with _observed(request, request_id):
+            response = await self._answer(request, request_id)
+            if response is not None:
+                response.headers[_REQUEST_ID] = request_id
+                await response(scope, receive, send)
+
+    async def _answer(self, request: Request, request_id: str) -> Response | None:
+        error_id = request_id.removeprefix("req-")
+        headers: dict[str, str] = {}
+        try:
+            return await self._served(request, headers)
+        except ClientDisconnect:
+            return None
+        except errors.SavannaError as error:
+            failure = failures.failure_of(error, error_id)
+            log.info(
+                "request_refused", status=failure.status, reason=error.reason, error=error.message
+            )
+        except TimeoutError:
+            late = errors.DeadlineExceeded(
+                "The request took longer than it may; it may have taken "
+                "effect: look before you send it again"
+            )
+            failure = failures.failure_of(late, error_id)
+        except Exception:
+            log.exception("request_failed", method=request.method, path=request.url.path)
+            failure = failures.fault(error_id)
+        return _failed(failure, headers)
+
+    async def _served(self, request: Request, headers: MutableMapping[str, str]) -> Response:
+        path = request.scope["path"]
+        if path in ("", "/"):
+            return _json(versions.document(str(request.base_url)), 300)
+        caller = await enter(self._authenticator, request.headers.get(_TOKEN, ""))
+        mount, _, below = path.strip("/").partition("/")
+        table = self._tables.get(mount)
+        if table is None or not below:
+            return _failed(failures.unrouted(404, "Incorrect path"), headers)
+        project, rest = table.split(below)
+        if project and project != caller.project_id and not self._authenticator.any_project:
+            text = "Token tenant != requested tenant"
+            raise errors.Unauthenticated(text, reason="UNAUTHENTICATED")
+        asked = microversion.asked(request.headers.get(microversion.HEADER))
+        headers["Vary"] = microversion.HEADER
+        headers[microversion.HEADER] = f"{microversion.SERVICE} {asked.said}"
+        match = table.match(rest)
+        if match is None:
+            return _failed(failures.unrouted(404, _NOT_FOUND), headers)
+        if asked.failure is not None:
+            return _failed(asked.failure, headers)
+        route = match.route(request.method, asked.version)
+        if route is None:
+            return _failed(_no_method(match, asked.version), headers)
+        seconds = _UPLOAD_SECONDS if route.raw else _SECONDS
+        context.enter_deadline(seconds)
+        async with asyncio.timeout(seconds):
+            call = await _call(request, caller, route, match, asked.version)
+            return _finished(await route.handle(call), route, headers)
+
+
+_NOT_FOUND = (
+    "The requested URL was not found on the server. If you entered the URL manually please "
+    "check your spelling and try again."
+)
+
+
+async def _call(
+    request: Request,
+    caller: context.RequestContext,
+    route: Route,
+    match: Match,
+    version: microversion.Version,
+) -> Call:
+    if route.role and route.role not in caller.roles:
+        raise errors.PermissionDenied(
+            f"You are not authorized to complete this action\nIt needs the role {route.role}",
+            reason="FORBIDDEN",
+        )
+    subject = await route.find(caller, match.parameters) if route.find else None
+    body = await bodies.read(request, route.body) if route.body else None
+    query = request.query_params
+    unknown = set(query) - {*route.query, *paging.PARAMETERS}
+    if unknown:
+        raise errors.InvalidArgument(
+            f"The only valid params for {route.handle.__name__} are {list(route.query)} "
+            f"and {list(paging.PARAMETERS)}",
+            reason="INVALID_PARAMS_ON_REQUEST",
+        )
+    if any("\0" in value for value in query.values()):
+        raise errors.InvalidArgument("Parameters must not contain nulls", reason="INVALID_DATA")
+    return Call(caller, version, match.parameters, query, body, subject, request)
+
+
+def _no_method(match: Match, version: microversion.Version) -> Failure:
+    methods = match.methods(version)
+    if not methods:
+        least = min(each.since for each in match.routes)
+        text = f"{_NOT_FOUND} It is there from microversion {least} on: send the header "
+        header = f"{microversion.HEADER}: {microversion.SERVICE} {least}"
+        return failures.unrouted(404, text + header)
+    text = "The method is not allowed for the requested URL."
+    return failures.unrouted(405, text, {"Allow": ", ".join(methods)})
+
+
+def _finished(answer: Json | Response, route: Route, headers: Mapping[str, str]) -> Response:
+    if isinstance(answer, Response):
+        answer.headers.update(headers)
+        return answer
+    if answer is None:
+        return Response(status_code=route.status, headers=dict(headers))
+    # A removal that has something to say is not without content.
+    return _json(answer, 200 if route.status == 204 else route.status, headers)
+
+
+def _json(body: Json, status: int, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(
+        orjson.dumps(body), status, headers=dict(headers or {}), media_type="application/json"
+    )
+
+
+def _failed(failure: Failure, headers: Mapping[str, str]) -> Response:
+    return _json(failure.body, failure.status, {**headers, **failure.headers})
+
+
+@contextmanager
+def _observed(request: Request, request_id: str) -> Iterator[Any]:
+    name = f"{request.method} {request.scope['path'].strip('/').partition('/')[0]}"
+    parent = request.headers.get(telemetry.TRACEPARENT, "")
+    with (
+        telemetry.span(name, parent) as span,
+        structlog.contextvars.bound_contextvars(request_id=request_id),
+    ):
+        yield span
