@@ -45,6 +45,13 @@ class Page(Generic[T]):
     things: Sequence[T]
     markers: Mapping[str, str | None] | None
 
+    def wrapped(self, name: str, shown: Sequence[Json]) -> dict[str, Json]:
+        """Give the body of the answer: the things as JSON, and the markers if there are any."""
+        body: dict[str, Json] = {name: shown}
+        if self.markers is not None:
+            body["markers"] = self.markers
+        return body
+
 
 def wish(parameters: Mapping[str, str], sortable: Collection[str]) -> Wish:
     """Read the parameters of a list. Raises ``InvalidArgument``."""

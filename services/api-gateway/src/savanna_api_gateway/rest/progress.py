@@ -30,7 +30,12 @@ def shown_steps(
     cluster: Cluster, steps: Sequence[ProgressStep], *, with_events: bool
 ) -> list[dict[str, Json]]:
     """Write steps as JSON, in their order."""
-    places = {each.id: (each, group) for group in cluster.node_groups for each in group.instances}
+    places = {
+        key: (each, group)
+        for group in cluster.node_groups
+        for each in group.instances
+        for key in (each.name, each.id)
+    }
     return [_step(cluster, each, places if with_events else None) for each in steps]
 
 

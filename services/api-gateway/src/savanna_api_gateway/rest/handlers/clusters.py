@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from savanna.cluster.v1 import cluster_pb2
 from savanna_api_gateway.core.scale import Change
@@ -103,12 +103,7 @@ class ClusterRoutes:
             plugin_version=call.query.get("plugin_version", ""),
         )
         page = paging.page(clusters, wish, CLUSTER.show_field)
-        answer: dict[str, Any] = {
-            "clusters": [CLUSTER.show(each, Answer.LIST) for each in page.things]
-        }
-        if page.markers is not None:
-            answer["markers"] = page.markers
-        return answer
+        return page.wrapped("clusters", [CLUSTER.show(each, Answer.LIST) for each in page.things])
 
     async def create(self, call: Call) -> Json:
         """Launch one, or ``count`` of them."""

@@ -77,10 +77,7 @@ class Items(Generic[M]):
             if all(self.resource.show_field(each, name) == named[name] for name in named)
         ]
         page = paging.page(things, wish, self.resource.show_field)
-        answer: dict[str, Json] = {self.many: await self.shown(call, page.things, Answer.LIST)}
-        if page.markers is not None:
-            answer["markers"] = page.markers
-        return answer
+        return page.wrapped(self.many, await self.shown(call, page.things, Answer.LIST))
 
     async def create(self, call: Call) -> Json:
         """Store one."""
