@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 
 from savanna.api.v1 import (
@@ -35,6 +36,8 @@ class Front:
     channel: grpc.aio.Channel
     memory: Memory
     plugin: neighbours.Plugin
+    rest: httpx.AsyncClient
+    """At the root of REST; sends no token."""
 
     def __post_init__(self) -> None:
         self.catalog = catalog_service_pb2_grpc.CatalogServiceStub(self.channel)
@@ -69,7 +72,9 @@ async def opened(
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(serving.running(services))
         channel = await stack.enter_async_context(connect(gateway.addresses[0]))
-        yield Front(channel, remembered, plugin)
+        client = httpx.AsyncClient(base_url=f"http://{gateway.rest_address}", timeout=30)
+        await stack.enter_async_context(client)
+        yield Front(channel, remembered, plugin, client)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,9 @@ from savanna_api_gateway.grpc.clusters import ClusterServicer, OperationServicer
 from savanna_api_gateway.grpc.door import Door
 from savanna_api_gateway.grpc.jobs import JobServicer
 from savanna_api_gateway.plugins import PluginDirectory
+from savanna_api_gateway.rest import v2
+from savanna_api_gateway.rest.app import App
+from savanna_api_gateway.rest.listener import listening
 from savanna_api_gateway.settings import ApiSettings
 from savanna_kit import serving
 from savanna_kit.channels import connect
@@ -34,17 +38,25 @@ if TYPE_CHECKING:
     from savanna_api_gateway.auth.base import Authenticator
 
 
-def build(settings: ApiSettings) -> serving.Parts:
+@dataclass
+class Gateway(serving.Parts):
+    """The gateway: the gRPC API, and REST in the same process over the same core."""
+
+    rest_address: str = ""
+    """Filled in when it serves: where REST really listens, host:port."""
+
+
+def build(settings: ApiSettings) -> Gateway:
     """Put the gateway together. Raises ``SettingsError`` for settings that can not be used."""
     authenticator = _authenticator(settings)
-    parts = serving.Parts(name="api", listen=settings.listen, drain_seconds=settings.drain_seconds)
+    parts = Gateway(name="api", listen=settings.listen, drain_seconds=settings.drain_seconds)
     parts.resources.append(_assembled(parts, settings, authenticator))
     return parts
 
 
 @asynccontextmanager
 async def _assembled(
-    parts: serving.Parts, settings: ApiSettings, authenticator: Authenticator
+    parts: Gateway, settings: ApiSettings, authenticator: Authenticator
 ) -> AsyncIterator[None]:
     """Open channels, which belong to the running loop, and fill in what is served over them."""
     async with AsyncExitStack() as stack:
@@ -63,6 +75,10 @@ async def _assembled(
             job_binary_limit=settings.job_binary_limit,
         )
         parts.served[:] = _served(api, authenticator)
+        app = App({v2.MOUNT: v2.table(api)}, authenticator)
+        parts.rest_address = await stack.enter_async_context(
+            listening(app, settings.rest_listen, drain_seconds=settings.drain_seconds)
+        )
         yield
 
 

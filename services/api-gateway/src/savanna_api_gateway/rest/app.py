@@ -103,7 +103,7 @@ class App:
             return _failed(asked.failure, headers)
         route = match.route(request.method, asked.version)
         if route is None:
-            return _failed(_no_method(match, asked.version), headers)
+            return _failed(_no_method(match, request.method, asked.version), headers)
         seconds = _UPLOAD_SECONDS if route.raw else _SECONDS
         context.enter_deadline(seconds)
         async with asyncio.timeout(seconds):
@@ -144,15 +144,18 @@ async def _call(
     return Call(caller, version, match.parameters, query, body, subject, request)
 
 
-def _no_method(match: Match, version: microversion.Version) -> Failure:
+def _no_method(match: Match, method: str, version: microversion.Version) -> Failure:
+    later = [each.since for each in match.routes if each.method == method]
+    hint = ""
+    if later:
+        least = min(later)
+        header = f"{microversion.HEADER}: {microversion.SERVICE} {least}"
+        hint = f" It is there from microversion {least} on: send the header {header}"
     methods = match.methods(version)
     if not methods:
-        least = min(each.since for each in match.routes)
-        text = f"{_NOT_FOUND} It is there from microversion {least} on: send the header "
-        header = f"{microversion.HEADER}: {microversion.SERVICE} {least}"
-        return failures.unrouted(404, text + header)
+        return failures.unrouted(404, _NOT_FOUND + hint)
     text = "The method is not allowed for the requested URL."
-    return failures.unrouted(405, text, {"Allow": ", ".join(methods)})
+    return failures.unrouted(405, text + hint, {"Allow": ", ".join(methods)})
 
 
 def _finished(answer: Json | Response, route: Route, headers: Mapping[str, str]) -> Response:

@@ -29,6 +29,7 @@ _LARGEST = 2**31 - 1
 _SMALLEST_VALUE, _LARGEST_VALUE = -(2**63), 2**63 - 1
 
 TEXT: Schema = {"type": "string"}
+FILLED: Schema = {"type": "string", "minLength": 1}
 TEXT_OR_NULL: Schema = {"type": ["string", "null"]}
 FLAG: Schema = {"type": "boolean"}
 FLAG_OR_NULL: Schema = {"type": ["boolean", "null"]}

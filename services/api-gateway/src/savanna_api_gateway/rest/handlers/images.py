@@ -30,7 +30,8 @@ class ImageRoutes:
     def routes(self) -> list[Route]:
         """Give the routes."""
         register = schemas.mapping(
-            {"username": schemas.TEXT, "description": schemas.TEXT}, "username"
+            {"username": schemas.FILLED, "description": schemas.TEXT},
+            "username",
         )
         tags = BodySchema(schemas.mapping({"tags": schemas.TAGS}, "tags"))
         return [

@@ -1,0 +1,99 @@
+"""Serving HTTP inside the process: uvicorn with its life in the hands of the service."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from savanna_kit import logs
+from savanna_kit.settings import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from starlette.types import ASGIApp
+
+log = logs.get_logger(__name__)
+
+_BACKLOG = 2048
+_KEEP_ALIVE_SECONDS = 75
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to the process, and says when it serves."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.serving = asyncio.Event()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture none."""
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then say so."""
+        await super().startup(sockets)
+        self.serving.set()
+
+
+@asynccontextmanager
+async def listening(app: ASGIApp, listen: str, *, drain_seconds: float) -> AsyncIterator[str]:
+    """Serve an application at "host:port" until the block ends; gives where it really listens.
+
+    What is under way at the end gets ``drain_seconds``. Raises ``SettingsError`` for an address
+    that can not be listened at.
+    """
+    bound = _bound(listen)
+    host, port = bound.getsockname()[:2]
+    config = uvicorn.Config(
+        app,
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        backlog=_BACKLOG,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=max(1, round(drain_seconds)),
+    )
+    server = _Server(config)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(server.serve([bound]))
+        await server.serving.wait()
+        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        log.info("rest_ready", address=address)
+        try:
+            yield address
+        finally:
+            server.should_exit = True
+
+
+def _bound(listen: str) -> socket.socket:
+    host, _, port = listen.rpartition(":")
+    try:
+        found = socket.getaddrinfo(
+            host.strip("[]"), int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+        family, kind, protocol, _, address = found[0]
+        made = socket.socket(family, kind, protocol)
+    except (OSError, ValueError) as error:
+        raise SettingsError(
+            f"SAVANNA_API_REST_LISTEN={listen} is not an address to listen at: give host:port "
+            f"({error})"
+        ) from error
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind(address)
+    except OSError as error:
+        made.close()
+        raise SettingsError(
+            f"SAVANNA_API_REST_LISTEN={listen} can not be listened at: {error.strerror}; "
+            "end what listens there or choose another port"
+        ) from error
+    return made
