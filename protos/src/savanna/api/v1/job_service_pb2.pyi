@@ -80,19 +80,23 @@ class UploadJobBinaryRequest(_message.Message):
 
     ID_FIELD_NUMBER: _builtins.int
     DATA_FIELD_NUMBER: _builtins.int
+    IS_LAST_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Id or name of the job binary; set in the first message."""
     data: _builtins.bytes
     """The next bytes, at most 256 KiB."""
+    is_last: _builtins.bool
+    """Whether these were the last bytes."""
     def __init__(
         self,
         *,
         id: _builtins.str = ...,
         data: _builtins.bytes = ...,
+        is_last: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "id", b"id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "id", b"id", "is_last", b"is_last"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -114,7 +114,8 @@ class JobServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UploadJobBinary(self, request_iterator, context):
-        """Uploads bytes; the first message names the job binary. Errors: NOT_FOUND, RESOURCE_EXHAUSTED over the limit.
+        """Uploads bytes; the first message names the job binary, the last one is marked so. Without it the upload was cut
+        off and nothing is stored. Errors: NOT_FOUND, INVALID_ARGUMENT when it was cut off, RESOURCE_EXHAUSTED over the limit.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -36,7 +36,9 @@ class JobServiceStub:
     CreateJobBinary: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.CreateJobBinaryRequest, _job_service_pb2.CreateJobBinaryResponse]
     """Stores a job binary; without a URL its bytes are kept by Savanna and must be uploaded. Errors: ALREADY_EXISTS."""
     UploadJobBinary: _grpc.StreamUnaryMultiCallable[_job_service_pb2.UploadJobBinaryRequest, _job_service_pb2.UploadJobBinaryResponse]
-    """Uploads bytes; the first message names the job binary. Errors: NOT_FOUND, RESOURCE_EXHAUSTED over the limit."""
+    """Uploads bytes; the first message names the job binary, the last one is marked so. Without it the upload was cut
+    off and nothing is stored. Errors: NOT_FOUND, INVALID_ARGUMENT when it was cut off, RESOURCE_EXHAUSTED over the limit.
+    """
     ListJobBinaries: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.ListJobBinariesRequest, _job_service_pb2.ListJobBinariesResponse]
     """Lists job binaries."""
     DeleteJobBinary: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.DeleteJobBinaryRequest, _job_service_pb2.DeleteJobBinaryResponse]
@@ -68,7 +70,9 @@ class JobServiceAsyncStub(JobServiceStub):
     CreateJobBinary: _aio.UnaryUnaryMultiCallable[_job_service_pb2.CreateJobBinaryRequest, _job_service_pb2.CreateJobBinaryResponse]  # type: ignore[assignment]
     """Stores a job binary; without a URL its bytes are kept by Savanna and must be uploaded. Errors: ALREADY_EXISTS."""
     UploadJobBinary: _aio.StreamUnaryMultiCallable[_job_service_pb2.UploadJobBinaryRequest, _job_service_pb2.UploadJobBinaryResponse]  # type: ignore[assignment]
-    """Uploads bytes; the first message names the job binary. Errors: NOT_FOUND, RESOURCE_EXHAUSTED over the limit."""
+    """Uploads bytes; the first message names the job binary, the last one is marked so. Without it the upload was cut
+    off and nothing is stored. Errors: NOT_FOUND, INVALID_ARGUMENT when it was cut off, RESOURCE_EXHAUSTED over the limit.
+    """
     ListJobBinaries: _aio.UnaryUnaryMultiCallable[_job_service_pb2.ListJobBinariesRequest, _job_service_pb2.ListJobBinariesResponse]  # type: ignore[assignment]
     """Lists job binaries."""
     DeleteJobBinary: _aio.UnaryUnaryMultiCallable[_job_service_pb2.DeleteJobBinaryRequest, _job_service_pb2.DeleteJobBinaryResponse]  # type: ignore[assignment]
@@ -109,7 +113,9 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_job_service_pb2.UploadJobBinaryRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_job_service_pb2.UploadJobBinaryResponse, _abc.Awaitable[_job_service_pb2.UploadJobBinaryResponse]]:
-        """Uploads bytes; the first message names the job binary. Errors: NOT_FOUND, RESOURCE_EXHAUSTED over the limit."""
+        """Uploads bytes; the first message names the job binary, the last one is marked so. Without it the upload was cut
+        off and nothing is stored. Errors: NOT_FOUND, INVALID_ARGUMENT when it was cut off, RESOURCE_EXHAUSTED over the limit.
+        """
 
     @_abc_1.abstractmethod
     def ListJobBinaries(

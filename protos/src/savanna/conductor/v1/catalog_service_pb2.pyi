@@ -423,8 +423,11 @@ class WriteJobBinaryRequest(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     DATA_FIELD_NUMBER: _builtins.int
+    IS_LAST_FIELD_NUMBER: _builtins.int
     data: _builtins.bytes
     """The next bytes, at most 256 KiB."""
+    is_last: _builtins.bool
+    """Whether these were the last bytes."""
     @_builtins.property
     def name(self) -> Global___ItemName:
         """The job binary; set in the first message."""
@@ -434,10 +437,11 @@ class WriteJobBinaryRequest(_message.Message):
         *,
         name: Global___ItemName | None = ...,
         data: _builtins.bytes = ...,
+        is_last: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "is_last", b"is_last", "name", b"name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -111,7 +111,10 @@ class CatalogServiceServicer:
 
     def WriteJobBinary(self, request_iterator, context):
         """Stores the bytes of a job binary with an internal URL; the first message names it. Replaces earlier bytes.
-        Errors: NOT_FOUND, FAILED_PRECONDITION for another kind of URL, RESOURCE_EXHAUSTED over the size limit.
+        A stream that ends without a message marked as the last was cut off, and nothing of it is stored: to a server,
+        the cancel of a caller looks like the end of the stream.
+        Errors: NOT_FOUND, INVALID_ARGUMENT when it was cut off, FAILED_PRECONDITION for another kind of URL,
+        RESOURCE_EXHAUSTED over the size limit.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -49,7 +49,10 @@ class CatalogServiceStub:
     """Removes an item. Errors: NOT_FOUND, FAILED_PRECONDITION when it is protected or in use."""
     WriteJobBinary: _grpc.StreamUnaryMultiCallable[_catalog_service_pb2.WriteJobBinaryRequest, _catalog_service_pb2.WriteJobBinaryResponse]
     """Stores the bytes of a job binary with an internal URL; the first message names it. Replaces earlier bytes.
-    Errors: NOT_FOUND, FAILED_PRECONDITION for another kind of URL, RESOURCE_EXHAUSTED over the size limit.
+    A stream that ends without a message marked as the last was cut off, and nothing of it is stored: to a server,
+    the cancel of a caller looks like the end of the stream.
+    Errors: NOT_FOUND, INVALID_ARGUMENT when it was cut off, FAILED_PRECONDITION for another kind of URL,
+    RESOURCE_EXHAUSTED over the size limit.
     """
 
 @_typing.type_check_only
@@ -73,7 +76,10 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
     """Removes an item. Errors: NOT_FOUND, FAILED_PRECONDITION when it is protected or in use."""
     WriteJobBinary: _aio.StreamUnaryMultiCallable[_catalog_service_pb2.WriteJobBinaryRequest, _catalog_service_pb2.WriteJobBinaryResponse]  # type: ignore[assignment]
     """Stores the bytes of a job binary with an internal URL; the first message names it. Replaces earlier bytes.
-    Errors: NOT_FOUND, FAILED_PRECONDITION for another kind of URL, RESOURCE_EXHAUSTED over the size limit.
+    A stream that ends without a message marked as the last was cut off, and nothing of it is stored: to a server,
+    the cancel of a caller looks like the end of the stream.
+    Errors: NOT_FOUND, INVALID_ARGUMENT when it was cut off, FAILED_PRECONDITION for another kind of URL,
+    RESOURCE_EXHAUSTED over the size limit.
     """
 
 class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -130,7 +136,10 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_service_pb2.WriteJobBinaryResponse, _abc.Awaitable[_catalog_service_pb2.WriteJobBinaryResponse]]:
         """Stores the bytes of a job binary with an internal URL; the first message names it. Replaces earlier bytes.
-        Errors: NOT_FOUND, FAILED_PRECONDITION for another kind of URL, RESOURCE_EXHAUSTED over the size limit.
+        A stream that ends without a message marked as the last was cut off, and nothing of it is stored: to a server,
+        the cancel of a caller looks like the end of the stream.
+        Errors: NOT_FOUND, INVALID_ARGUMENT when it was cut off, FAILED_PRECONDITION for another kind of URL,
+        RESOURCE_EXHAUSTED over the size limit.
         """
 
 def add_CatalogServiceServicer_to_server(servicer: CatalogServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
