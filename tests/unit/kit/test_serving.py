@@ -157,7 +157,9 @@ async def test_sigterm_drains_and_closes_in_reverse(tmp_path: Path) -> None:
 
             parts = serving.Parts("one", "unix:{tmp_path}/one.sock", resources=[resource()],
                                   loops=[loop], drains=[drain])
-            logs.configure(level="error"); serving.run(serving.serve([parts], ready=lambda: print("ready", flush=True)))
+            logs.configure(level="error")
+            said = lambda: print("ready", flush=True)
+            serving.run(serving.serve([parts], ready=said))
             """
         )
     )

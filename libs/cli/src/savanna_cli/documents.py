@@ -1,7 +1,9 @@
-"""Reading what users write: YAML or JSON files into messages, every mistake named with file and line.
+"""Reading what users write: YAML or JSON files into messages, every mistake named with file and
+line.
 
-A file is mapped onto a message by the message's own descriptor, so that a field added to the contract can be
-written at once. Configurations are written as users know them: ``{section: {name: value}}``.
+A file is mapped onto a message by the message's own descriptor, so that a field added to the
+contract can be written at once. Configurations are written as users know them: ``{section: {name:
+value}}``.
 """
 
 from __future__ import annotations
@@ -36,7 +38,10 @@ class DocumentError(Exception):
 def read_document(
     path: Path, message: Message, *, aliases: Mapping[str, str] | None = None
 ) -> Message:
-    """Fill ``message`` from a file and return it. ``aliases`` are further names of top-level fields."""
+    """Fill ``message`` from a file and return it.
+
+    ``aliases`` are further names of top-level fields.
+    """
     try:
         root = yaml.compose(path.read_text(), Loader=yaml.SafeLoader)
     except FileNotFoundError as error:

@@ -30,7 +30,8 @@ _OPTIONS = (
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """Which methods gRPC itself may call again when a peer is unavailable: "package.Service/Method"; only what can be repeated."""
+    """Which methods gRPC itself may call again when a peer is unavailable:
+    "package.Service/Method"; only what can be repeated."""
 
     methods: Sequence[str] = ()
     attempts: int = 4
@@ -59,7 +60,10 @@ def connect(
     retries: RetryPolicy | None = None,
     default_deadline: float = DEFAULT_DEADLINE,
 ) -> grpc.aio.Channel:
-    """Make a channel to "host:port" or "unix:/path". Nothing is sent until the first call."""
+    """Make a channel to "host:port" or "unix:/path".
+
+    Nothing is sent until the first call.
+    """
     options: list[tuple[str, str | int]] = list(_OPTIONS)
     if retries is not None and retries.methods:
         options.append(("grpc.service_config", retries.service_config()))

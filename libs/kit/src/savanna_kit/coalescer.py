@@ -1,7 +1,8 @@
 """Sharing calls: one is under way, what arrives meanwhile goes together into the next.
 
-A lone caller waits for nobody; many callers share one round trip and one transaction. An error belongs to its
-item, never to its neighbours: the batch function gives a result or an exception for each item.
+A lone caller waits for nobody; many callers share one round trip and one transaction. An error
+belongs to its item, never to its neighbours: the batch function gives a result or an exception for
+each item.
 """
 
 from __future__ import annotations

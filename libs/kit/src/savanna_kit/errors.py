@@ -1,7 +1,7 @@
 """The tree of errors: everything that Savanna raises across a room's border, on one screen.
 
-The class says what the caller can do; ``reason`` is for machines, the message is a full sentence for people.
-``savanna_kit.status`` turns them into gRPC status and back, once for all services.
+The class says what the caller can do; ``reason`` is for machines, the message is a full sentence
+for people. ``savanna_kit.status`` turns them into gRPC status and back, once for all services.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FieldViolation:
-    """One field that must change: its path in the request, what is wrong, and a class for machines."""
+    """One field that must change: its path in the request, what is wrong, and a class for
+    machines."""
 
     field: str
     message: str

@@ -1,7 +1,8 @@
 """What surrounds every call, in one list and one order.
 
-Server, outermost first: trace -> request -> errors -> deadline -> the servicer. Client: request and trace go along,
-the time-out is what is left of the caller's, and failures come back as errors of ``savanna_kit.errors``.
+Server, outermost first: trace -> request -> errors -> deadline -> the servicer. Client: request and
+trace go along, the time-out is what is left of the caller's, and failures come back as errors of
+``savanna_kit.errors``.
 """
 
 from __future__ import annotations
@@ -66,7 +67,8 @@ async def _errors_mapped(call: Call, context: Context) -> AsyncIterator[None]:
     except grpc.aio.AbortError:
         raise
     except Exception:
-        # The text of an unforeseen fault may hold anything: callers get the request id, the log has the rest.
+        # The text of an unforeseen fault may hold anything: callers get the request id, the log has
+        # the rest.
         request_id = request_context.current().request_id
         log.exception("call_failed", method=call.method)
         fault = errors.Internal(
@@ -155,7 +157,8 @@ def outgoing_metadata() -> list[tuple[str, str]]:
 
 
 class ClientLayers(UnaryUnaryClientInterceptor):
-    """Puts request, trace and deadline on every unary call, and turns its failure into an error of the tree."""
+    """Puts request, trace and deadline on every unary call, and turns its failure into an error of
+    the tree."""
 
     def __init__(self, default_deadline: float = DEFAULT_DEADLINE) -> None:
         self._default = default_deadline

@@ -14,13 +14,17 @@ if TYPE_CHECKING:
 
 
 def get_logger(name: str) -> FilteringBoundLogger:
-    """Give the logger of a module. Events are names in snake_case; what belongs to them are keyword values."""
+    """Give the logger of a module.
+
+    Events are names in snake_case; what belongs to them are keyword values.
+    """
     logger: FilteringBoundLogger = structlog.get_logger(name)
     return logger
 
 
 def configure(*, level: str = "info", form: str = "auto", stream: TextIO | None = None) -> None:
-    """Set logging up for this process: ``form`` is "json", "console" or "auto" (console on a terminal)."""
+    """Set logging up for this process: ``form`` is "json", "console" or "auto" (console on a
+    terminal)."""
     out = stream or sys.stderr
     console = form == "console" or (form == "auto" and out.isatty())
     shared: list[Processor] = [

@@ -1,7 +1,7 @@
 """The one life of every service: start, serve, drain, close in reverse.
 
-A service is described by ``Parts``: what it serves, what runs beside it, what it holds. One process can serve one
-or several of them; all-in-one is nothing else.
+A service is described by ``Parts``: what it serves, what runs beside it, what it holds. One process
+can serve one or several of them; all-in-one is nothing else.
 """
 
 from __future__ import annotations
@@ -58,10 +58,13 @@ class Parts:
     served: list[Served] = field(default_factory=list)
     resources: list[AbstractAsyncContextManager[object]] = field(default_factory=list)
     """Opened in order before anything is served, closed in reverse after all."""
+
     loops: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     """Run beside the servicers until the end; one that fails ends the process."""
+
     drains: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     """Called in order when the end is near, while everything still works."""
+
     drain_seconds: float = 5.0
     addresses: list[str] = field(default_factory=list)
     """Filled in when it serves: where it really listens."""
@@ -76,7 +79,11 @@ class Build(Protocol):
 
 @asynccontextmanager
 async def running(services: Sequence[Parts]) -> AsyncIterator[Sequence[Parts]]:
-    """Run services until the block ends. Raises what a failing loop raised, once everything is closed."""
+    """Run services until the block ends.
+
+    Raises what a failing loop raised, once everything is closed.
+    """
+
     async with AsyncExitStack() as stack:
         begun = [await stack.enter_async_context(_opened(each)) for each in services]
         async with asyncio.TaskGroup() as group:
@@ -113,7 +120,10 @@ async def serve(services: Sequence[Parts], *, ready: Callable[[], None] | None =
 
 
 def main(kind: type[settings.ServiceSettings], build: Build) -> None:
-    """Run one service as a command: read settings, set logs and traces up, serve. Exits with 2 for bad settings."""
+    """Run one service as a command: read settings, set logs and traces up, serve.
+
+    Exits with 2 for bad settings.
+    """
     try:
         given = settings.load(kind)
     except settings.SettingsError as error:
@@ -126,7 +136,8 @@ def main(kind: type[settings.ServiceSettings], build: Build) -> None:
 
 
 def run(program: Any) -> None:  # noqa: ANN401 - a coroutine of any kind
-    """Run a coroutine on the fast loop until it ends; a failure ends the process with 1 and its story in the log."""
+    """Run a coroutine on the fast loop until it ends; a failure ends the process with 1 and its
+    story in the log."""
     try:
         uvloop.run(program)
     except* Exception as group:

@@ -1,4 +1,5 @@
-"""The one map between errors and gRPC status, both ways (AIP-193: code, sentence, ErrorInfo, BadRequest, RetryInfo)."""
+"""The one map between errors and gRPC status, both ways (AIP-193: code, sentence, ErrorInfo,
+BadRequest, RetryInfo)."""
 
 from __future__ import annotations
 
@@ -73,7 +74,8 @@ def from_rpc_error(failure: grpc.aio.AioRpcError) -> errors.SavannaError:
     code = failure.code()
     kind = _CLASSES.get(code, errors.Internal)
     error = kind(failure.details() or code.name)
-    # rpc_status offers no public way for asynchronous calls on every version; the trailer is the contract.
+    # rpc_status offers no public way for asynchronous calls on every version; the trailer is the
+    # contract.
     trailer: Iterable[tuple[str, str | bytes]] = failure.trailing_metadata() or ()
     for key, value in trailer:
         if key == "grpc-status-details-bin" and isinstance(value, bytes):

@@ -1,6 +1,7 @@
 """Traces: one trace from the API call to the command on a host (OpenTelemetry, W3C trace context).
 
-Exporting is off unless the standard ``OTEL_*`` environment asks for it; ids are real and carried in any case.
+Exporting is off unless the standard ``OTEL_*`` environment asks for it; ids are real and carried in
+any case.
 """
 
 from __future__ import annotations
@@ -27,7 +28,10 @@ _propagator = TraceContextTextMapPropagator()
 
 
 def configure(service: str, *, exporter: SpanExporter | None = None) -> None:
-    """Set tracing up for this process, once. A given exporter receives every span at once, for tests."""
+    """Set tracing up for this process, once.
+
+    A given exporter receives every span at once, for tests.
+    """
     wanted = "OTEL_EXPORTER_OTLP_ENDPOINT" in os.environ or (
         "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" in os.environ
     )
@@ -54,7 +58,8 @@ def current_traceparent() -> str:
 
 @contextmanager
 def span(name: str, traceparent: str = "", **attributes: AttributeValue) -> Iterator[trace.Span]:
-    """Run a block in a span: a child of ``traceparent`` if given, else of the running span, else a new trace."""
+    """Run a block in a span: a child of ``traceparent`` if given, else of the running span, else a
+    new trace."""
     parent = _propagator.extract({TRACEPARENT: traceparent}) if traceparent else None
     tracer = trace.get_tracer("savanna")
     with tracer.start_as_current_span(name, context=parent, attributes=attributes) as running:

@@ -36,9 +36,10 @@ STABLE = Label("The plugin or version is tested and kept working.", mutable=Fals
 
 @dataclass(frozen=True)
 class JobKind:
-    """A kind of job. ``required_configs`` must be given by every run of it.
+    """A kind of job.
 
-    ``hints`` are options of a run that are worth a hint; the kit checks the kinds of their values.
+    ``required_configs`` must be given by every run of it.     ``hints`` are options of a run that
+    are worth a hint; the kit checks the kinds of their values.
     """
 
     name: str
@@ -58,7 +59,10 @@ class JobKind:
 
 @dataclass(frozen=True)
 class Version:
-    """A version of the distribution. ``services`` are processes by service."""
+    """A version of the distribution.
+
+    ``services`` are processes by service.
+    """
 
     version: str
     services: Mapping[str, tuple[str, ...]]
@@ -84,7 +88,10 @@ class Version:
 
 @dataclass(frozen=True)
 class About:
-    """A plugin. ``versions`` has the newest first."""
+    """A plugin.
+
+    ``versions`` has the newest first.
+    """
 
     name: str
     title: str

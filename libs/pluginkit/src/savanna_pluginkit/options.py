@@ -15,6 +15,7 @@ T = TypeVar("T")
 
 NODE = ConfigOption.SCOPE_NODE
 """An option that may be set on clusters and on node groups; the node group's value wins."""
+
 CLUSTER = ConfigOption.SCOPE_CLUSTER
 """An option that may be set on clusters only."""
 
@@ -23,9 +24,10 @@ _TRUTHS = {"true": True, "false": False}
 
 @dataclass(frozen=True, kw_only=True)
 class Option(Generic[T]):
-    """An option of any kind. Plugins declare its subclasses.
+    """An option of any kind.
 
-    ``target`` is "general" or the name of a service of the plugin.
+    Plugins declare its subclasses.     ``target`` is "general" or the name of a service of the
+    plugin.
     """
 
     kind: ClassVar[ConfigOption.Type.ValueType] = ConfigOption.TYPE_UNSPECIFIED
@@ -39,7 +41,10 @@ class Option(Generic[T]):
     priority: int = 2
 
     def read(self, value: ConfigValue) -> T:
-        """Give the value as Python has it. Raises ``ValueError`` with what is expected instead."""
+        """Give the value as Python has it.
+
+        Raises ``ValueError`` with what is expected instead.
+        """
         raise NotImplementedError
 
     def write(self, value: T) -> str:

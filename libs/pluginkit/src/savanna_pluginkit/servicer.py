@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
 
 class PluginServicer(plugin_service_pb2_grpc.PluginServiceServicer):
-    """Serves one plugin. Its functions run in threads: thousands of steps take a while."""
+    """Serves one plugin.
+
+    Its functions run in threads: thousands of steps take a while.
+    """
 
     def __init__(self, plugin: Plugin, threads: BoundedExecutor) -> None:
         self._plugin = plugin
@@ -105,7 +108,10 @@ def requirements(plugin: Plugin, request: pb.GetRequirementsRequest) -> pb.GetRe
 
 
 def plan(plugin: Plugin, request: pb.PlanRequest) -> pb.PlanResponse:
-    """Ask for the steps of a goal. Raises ``InvalidArgument`` for one that no plugin has."""
+    """Ask for the steps of a goal.
+
+    Raises ``InvalidArgument`` for one that no plugin has.
+    """
     cluster = ClusterView(request.cluster)
     if plugin.about.find(cluster.version) is None:
         raise InvalidArgument(

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
 NO_STATE = Instance.STATE_UNSPECIFIED
 """The instance stays as far as it is."""
+
 CONFIGURED = Instance.STATE_CONFIGURED
 """The instance has all it needs to start its processes."""
+
 READY = Instance.STATE_READY
 """The processes of the instance run."""
 NOT_YET = 75
@@ -29,7 +31,10 @@ _LARGEST_FILE = 2**20
 
 
 class Steps:
-    """Gathers the steps of one plan. A key is a step's identity: the same facts, the same keys."""
+    """Gathers the steps of one plan.
+
+    A key is a step's identity: the same facts, the same keys.
+    """
 
     def __init__(self) -> None:
         self._steps: dict[str, pb.Step] = {}
@@ -109,7 +114,10 @@ class Steps:
         self._info.setdefault(section, {})[name] = value
 
     def response(self) -> pb.PlanResponse:
-        """Give the message. Raises ``ValueError`` for a need that is not a step of this plan."""
+        """Give the message.
+
+        Raises ``ValueError`` for a need that is not a step of this plan.
+        """
         for step in self._steps.values():
             if missing := [each for each in step.needs if each not in self._steps]:
                 raise ValueError(f"step {step.key} needs {missing}, not steps of this plan")

@@ -1,4 +1,7 @@
-"""The facts of a cluster, read the way that plugins ask about them. Nothing here can be changed."""
+"""The facts of a cluster, read the way that plugins ask about them.
+
+Nothing here can be changed.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +67,10 @@ class InstanceView:
 
 
 class GroupView:
-    """A group of equal nodes. ``field`` is its path in requests, for example "node_groups[1]"."""
+    """A group of equal nodes.
+
+    ``field`` is its path in requests, for example "node_groups[1]".
+    """
 
     def __init__(self, message: NodeGroup, number: int, cluster: ClusterView) -> None:
         self.message = message

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 _PLAIN = re.compile(r"[A-Za-z0-9 .,:_/-]*")
 """Text that a shell and a simulated host print alike."""
+
 _HOW_TO_WRITE = "Use letters, digits, blanks and .,:_/- only"
 
 

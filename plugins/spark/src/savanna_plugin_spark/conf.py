@@ -21,6 +21,7 @@ _DAEMON_JAVA_OPTIONS = (
 )
 """Daemons of Spark wait most of the time: they start faster without the optimising compiler, and
 without a second look at classes that come from the image alone."""
+
 _LAUNCHER_JAVA_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:-UsePerfData"
 
 
@@ -30,6 +31,7 @@ _LATE_COMPILER = (
 )
 """Short programs on few cores end in two thirds of the time when the optimising compiler waits
 until code is hot indeed; long ones are optimised all the same."""
+
 _SMALL_HEAP = "-XX:+UseSerialGC"
 
 

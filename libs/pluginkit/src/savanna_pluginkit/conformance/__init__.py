@@ -53,6 +53,7 @@ Check = Callable[[Session], Awaitable[None]]
 @asynccontextmanager
 async def session(address: str, example: Example) -> AsyncIterator[Session]:
     """Open a session with the plugin at an address."""
+
     async with connect(address) as channel:
         yield Session(plugin_service_pb2_grpc.PluginServiceStub(channel), example)
 

@@ -1,4 +1,7 @@
-"""The promises of a plugin, one function each. docs/contract/plugin.md says them in words."""
+"""The promises of a plugin, one function each.
+
+docs/contract/plugin.md says them in words.
+"""
 
 from __future__ import annotations
 

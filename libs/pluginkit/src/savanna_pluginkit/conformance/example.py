@@ -18,7 +18,10 @@ _ID = "00000000-0000-4000-8000-000000000001"
 
 @dataclass(frozen=True)
 class JobExample:
-    """A job with its template and binaries. ``field`` names what is wrong; empty for a good one."""
+    """A job with its template and binaries.
+
+    ``field`` names what is wrong; empty for a good one.
+    """
 
     job: Job
     template: JobTemplate

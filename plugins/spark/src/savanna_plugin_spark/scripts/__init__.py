@@ -1,4 +1,7 @@
-"""The scripts that run on nodes. What differs from node to node is in their environment."""
+"""The scripts that run on nodes.
+
+What differs from node to node is in their environment.
+"""
 
 from __future__ import annotations
 
