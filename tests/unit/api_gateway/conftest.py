@@ -48,7 +48,7 @@ class Front:
 
 @asynccontextmanager
 async def opened(
-    where: Path, *, auth: str = "none", with_plugin: bool = True
+    where: Path, *, auth: str = "none", with_plugin: bool = True, **more: object
 ) -> AsyncIterator[Front]:
     """Run the gateway with all its neighbours."""
     remembered, plugin = Memory(), neighbours.Plugin()
@@ -61,6 +61,7 @@ async def opened(
         engines=[f"unix:{where}/engine.sock"],
         plugins=[f"unix:{where}/plugin.sock"],
         drain_seconds=0.2,
+        **more,
     )
     gateway = build(settings)
     services = [
@@ -80,5 +81,6 @@ async def opened(
 @pytest.fixture
 async def front(tmp_path: Path) -> AsyncIterator[Front]:
     """A gateway that lets everyone in."""
+
     async with opened(tmp_path) as it:
         yield it

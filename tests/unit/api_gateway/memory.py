@@ -188,11 +188,14 @@ class CatalogService(catalog_service_pb2_grpc.CatalogServiceServicer):
     async def WriteJobBinary(
         self, request: AsyncIterator[cat.WriteJobBinaryRequest], context: object
     ) -> cat.WriteJobBinaryResponse:
-        name, data = cat.ItemName(), b""
+        name, data, whole = cat.ItemName(), b"", False
         async for each in request:
             if each.HasField("name"):
                 name = each.name
             data += each.data
+            whole = each.is_last
+        if not whole:
+            raise errors.InvalidArgument("the upload was cut off")
         binary = self.memory.items["job_binary", name.id]
         binary.size = len(data)
         binary.sha256 = hashlib.sha256(data).hexdigest()

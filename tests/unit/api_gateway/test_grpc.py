@@ -7,6 +7,7 @@ import uuid
 from asyncio import timeout
 from typing import TYPE_CHECKING
 
+import grpc
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 
@@ -409,10 +410,14 @@ async def test_a_job_runs_from_upload_to_output(front: Front) -> None:
     with pytest.raises(errors.InvalidArgument, match="no bytes yet"):
         await front.jobs.RunJob(run)
     assert front.memory.jobs == {}
+    with pytest.raises(grpc.aio.AioRpcError, match="cut off"):
+        await front.jobs.UploadJobBinary(
+            _pieces(jobs.UploadJobBinaryRequest(id="wc.sh", data=b"e"))
+        )
     uploaded = await front.jobs.UploadJobBinary(
         _pieces(
             jobs.UploadJobBinaryRequest(id="wc.sh", data=b"echo "),
-            jobs.UploadJobBinaryRequest(data=b"hi"),
+            jobs.UploadJobBinaryRequest(data=b"hi", is_last=True),
         )
     )
     assert uploaded.job_binary.size == 7

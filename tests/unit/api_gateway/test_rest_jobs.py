@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tests.unit.api_gateway.conftest import opened
 from tests.unit.api_gateway.rest import V2_1, cluster, created, same, shown
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.unit.api_gateway.conftest import Front
 
 
@@ -93,6 +96,18 @@ async def test_a_job_goes_from_bytes_to_its_end(front: Front) -> None:
     assert (ended.status_code, ended.json()["job"]["info"]["status"]) == (202, "TOBEKILLED")
     assert (await front.rest.delete(f"/v2/{one}")).status_code == 204
     assert front.memory.jobs == {}
+
+
+async def test_more_bytes_than_a_job_binary_may_have_are_refused(tmp_path: Path) -> None:
+    async with opened(tmp_path, job_binary_limit=1_000_000) as front:
+        binary = await created(front, "job-binaries", {"name": "a.sh", "url": "internal-db://"})
+        path = f"/v2/job-binaries/{binary['id']}/data"
+        for size in (1_000_001, 5_000_000):
+            answer = await front.rest.put(path, content=b"x" * size, headers=V2_1)
+            assert (answer.status_code, answer.json()["error_name"]) == (400, "DATA_TOO_BIG")
+        assert front.memory.data == {}
+        answer = await front.rest.put(path, content=b"x" * 1_000_000, headers=V2_1)
+        assert answer.status_code == 202
 
 
 async def test_secrets_of_a_job_are_never_shown(front: Front) -> None:

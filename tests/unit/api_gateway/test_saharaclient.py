@@ -1,4 +1,4 @@
-"""python-saharaclient 4.2, API version 2, works against the gateway as it is."""
+"""Python-saharaclient 4.2, API version 2, works against the gateway as it is."""
 
 from __future__ import annotations
 

@@ -37,7 +37,10 @@ class Cloud:
         self._reading = asyncio.Lock()
 
     async def catalog(self, project_id: str) -> cloud_pb2.CloudCatalog:
-        """Give what a project is offered, not to be changed. Raises ``Unavailable``."""
+        """Give what a project is offered, not to be changed.
+
+        Raises ``Unavailable``.
+        """
         kept = self._fresh(project_id)
         if kept is not None:
             return kept

@@ -47,7 +47,10 @@ class Gateway(serving.Parts):
 
 
 def build(settings: ApiSettings) -> Gateway:
-    """Put the gateway together. Raises ``SettingsError`` for settings that can not be used."""
+    """Put the gateway together.
+
+    Raises ``SettingsError`` for settings that can not be used.
+    """
     authenticator = _authenticator(settings)
     parts = Gateway(name="api", listen=settings.listen, drain_seconds=settings.drain_seconds)
     parts.resources.append(_assembled(parts, settings, authenticator))
@@ -59,6 +62,7 @@ async def _assembled(
     parts: Gateway, settings: ApiSettings, authenticator: Authenticator
 ) -> AsyncIterator[None]:
     """Open channels, which belong to the running loop, and fill in what is served over them."""
+
     async with AsyncExitStack() as stack:
         conductor = await stack.enter_async_context(connect(settings.conductor, retries=RETRIES))
         plugins = {
@@ -121,7 +125,10 @@ def _authenticator(settings: ApiSettings) -> Authenticator:
 
 
 def main() -> None:
-    """Run the gateway as a command. Exits with 2 for settings that can not be used."""
+    """Run the gateway as a command.
+
+    Exits with 2 for settings that can not be used.
+    """
     try:
         serving.main(ApiSettings, build)
     except SettingsError as error:

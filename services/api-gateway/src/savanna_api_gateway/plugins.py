@@ -30,7 +30,10 @@ class _Known:
 
 
 class PluginDirectory:
-    """Knows plugins by name. One that does not answer is missing until it does."""
+    """Knows plugins by name.
+
+    One that does not answer is missing until it does.
+    """
 
     def __init__(
         self, channels: Mapping[str, grpc.aio.Channel], *, clock: Clock, cache_seconds: float
@@ -56,7 +59,10 @@ class PluginDirectory:
         return known.plugin if known else None
 
     async def get(self, name: str) -> plugin_service_pb2.Plugin:
-        """Look one up. Raises ``NotFound``."""
+        """Look one up.
+
+        Raises ``NotFound``.
+        """
         plugin = await self.find(name)
         if plugin is None:
             answering = ", ".join(sorted(self._known)) or "none"
@@ -70,7 +76,10 @@ class PluginDirectory:
     async def validate(
         self, name: str, request: plugin_service_pb2.ValidateRequest
     ) -> Sequence[errors.FieldViolation]:
-        """Ask a plugin what is wrong. Raises ``NotFound`` and ``Unavailable``."""
+        """Ask a plugin what is wrong.
+
+        Raises ``NotFound`` and ``Unavailable``.
+        """
         await self.get(name)
         response = await self._known[name].stub.Validate(request)
         return [

@@ -41,14 +41,20 @@ class Shelf(Generic[M]):
         return self._unwrap(item)
 
     async def get(self, project_id: str, item_id: str) -> M:
-        """Read an item by id. Raises ``NotFound``."""
+        """Read an item by id.
+
+        Raises ``NotFound``.
+        """
         found = await self.look(project_id, item_id)
         if found is None:
             raise self.not_found(item_id)
         return found
 
     async def find(self, project_id: str, id_or_name: str) -> M:
-        """Read an item by id or name. Raises ``NotFound``."""
+        """Read an item by id or name.
+
+        Raises ``NotFound``.
+        """
         found = await self.look(project_id, id_or_name) if is_uuid(id_or_name) else None
         if found is None and id_or_name:
             page, _ = await self.page(project_id, page_size=2, name=id_or_name)
@@ -100,7 +106,10 @@ class Shelf(Generic[M]):
                 return items
 
     async def create(self, project_id: str, message: M, request_id: str) -> M:
-        """Store an item. Raises ``AlreadyExists``."""
+        """Store an item.
+
+        Raises ``AlreadyExists``.
+        """
         request = pb.CreateItemRequest(
             project_id=project_id, item=self._wrap(message), request_id=request_id or new_id()
         )
@@ -119,7 +128,10 @@ class Shelf(Generic[M]):
         return self._must(response.item)
 
     async def delete(self, project_id: str, item_id: str) -> None:
-        """Remove an item. Raises ``NotFound`` and ``FailedPrecondition``."""
+        """Remove an item.
+
+        Raises ``NotFound`` and ``FailedPrecondition``.
+        """
         name = self.name(project_id, item_id)
         await self._conductor.catalog.DeleteItem(pb.DeleteItemRequest(name=name))
 
@@ -197,7 +209,10 @@ def is_uuid(text: str) -> bool:
 
 
 def checked_page_size(page_size: int) -> int:
-    """Give a page size that the conductor takes. Raises ``InvalidArgument`` for a negative one."""
+    """Give a page size that the conductor takes.
+
+    Raises ``InvalidArgument`` for a negative one.
+    """
     if page_size < 0:
         raise errors.InvalidArgument(
             "page_size must not be negative; 0 asks for as many as there are, up to 1000",

@@ -24,4 +24,7 @@ class Authenticator(Protocol):
     """Whether the project in a path may be any; the identity's own counts all the same."""
 
     async def authenticate(self, token: str) -> Identity:
-        """Give the identity of a token, "" when none was sent. Raises ``Unauthenticated``."""
+        """Give the identity of a token, "" when none was sent.
+
+        Raises ``Unauthenticated``.
+        """

@@ -11,9 +11,10 @@ if TYPE_CHECKING:
 
 
 async def enter(authenticator: Authenticator, token: str) -> context.RequestContext:
-    """Authenticate and make the identity that of the running request. Raises ``Unauthenticated``.
+    """Authenticate and make the identity that of the running request.
 
-    Whatever the caller itself said of user, project and roles is forgotten; the request's id stays.
+    Raises ``Unauthenticated``. Whatever the caller itself said of user, project and roles is
+    forgotten; the request's id stays.
     """
     identity = await authenticator.authenticate(token)
     request = context.RequestContext(

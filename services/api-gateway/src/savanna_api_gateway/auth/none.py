@@ -1,4 +1,7 @@
-"""No authentication: everyone is the one user of the one project. For one's own machine only."""
+"""No authentication: everyone is the one user of the one project.
+
+For one's own machine only.
+"""
 
 from __future__ import annotations
 

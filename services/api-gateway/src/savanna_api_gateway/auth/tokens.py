@@ -30,7 +30,10 @@ class StaticTokens:
         self._identities = {token.encode(): identity for token, identity in identities.items()}
 
     async def authenticate(self, token: str) -> Identity:
-        """Give the identity of a token. Raises ``Unauthenticated``."""
+        """Give the identity of a token.
+
+        Raises ``Unauthenticated``.
+        """
         given = token.encode()
         found: Identity | None = None
         for known, identity in self._identities.items():
@@ -47,7 +50,10 @@ class StaticTokens:
 
 
 def read(path: Path) -> StaticTokens:
-    """Read a file of tokens. Raises ``TokensFileError``."""
+    """Read a file of tokens.
+
+    Raises ``TokensFileError``.
+    """
     try:
         entries = yaml.safe_load(path.read_text())
     except OSError as error:

@@ -67,7 +67,10 @@ class ClusterWork:
         validate_only: bool = False,
         request_id: str = "",
     ) -> Begun:
-        """Fill in, check, ask the plugin, store with its launch. A refusal stores nothing."""
+        """Fill in, check, ask the plugin, store with its launch.
+
+        A refusal stores nothing.
+        """
         wanted = await self._checked(caller, cluster, given or fill.given_of(cluster))
         if validate_only:
             await self._check_names_free(caller, [wanted.name])

@@ -1,8 +1,8 @@
-"""Filling in: what is not given comes from templates, then from defaults. Pure functions.
+"""Filling in: what is not given comes from templates, then from defaults.
 
-Protobuf does not tell an empty value from one that was not given. Where it matters (a template
-says 2 volumes, the request says 0), callers that know name the given fields; for others, a field
-is given when it is not empty.
+Pure functions. Protobuf does not tell an empty value from one that was not given. Where it matters
+(a template says 2 volumes, the request says 0), callers that know name the given fields; for
+others, a field is given when it is not empty.
 """
 
 from __future__ import annotations

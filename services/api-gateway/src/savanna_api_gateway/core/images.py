@@ -24,7 +24,10 @@ class Images:
         self._shelf = shelf
 
     async def catalog(self, caller: RequestContext) -> cloud_pb2.CloudCatalog:
-        """Give what the cloud offers, with registrations. Raises ``Unavailable``."""
+        """Give what the cloud offers, with registrations.
+
+        Raises ``Unavailable``.
+        """
         offered = await self._cloud.catalog(caller.project_id)
         registrations = await self._shelf.all(caller.project_id)
         return with_registrations(offered, registrations)
@@ -34,7 +37,10 @@ class Images:
         return [each for each in (await self.catalog(caller)).images if each.username]
 
     async def look(self, caller: RequestContext, image_id: str) -> cloud_pb2.Image:
-        """Read an image, registered or not. Raises ``NotFound``."""
+        """Read an image, registered or not.
+
+        Raises ``NotFound``.
+        """
         for each in (await self.catalog(caller)).images:
             if each.id == image_id:
                 return each
@@ -45,7 +51,10 @@ class Images:
         )
 
     async def get(self, caller: RequestContext, image_id: str) -> cloud_pb2.Image:
-        """Read a registered image. Raises ``NotFound``; ``InvalidArgument`` if not registered."""
+        """Read a registered image.
+
+        Raises ``NotFound``; ``InvalidArgument`` if not registered.
+        """
         image = await self.look(caller, image_id)
         if not image.username:
             raise errors.InvalidArgument(
@@ -100,7 +109,10 @@ class Images:
 def with_registrations(
     offered: cloud_pb2.CloudCatalog, registrations: Iterable[template_pb2.ImageRegistration]
 ) -> cloud_pb2.CloudCatalog:
-    """Lay registrations over the images of a catalog. What the cloud says of the rest stays."""
+    """Lay registrations over the images of a catalog.
+
+    What the cloud says of the rest stays.
+    """
     by_id = {each.id: each for each in registrations}
     merged = cloud_pb2.CloudCatalog()
     merged.CopyFrom(offered)

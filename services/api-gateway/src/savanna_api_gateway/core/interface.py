@@ -1,4 +1,7 @@
-"""Named arguments: what a job template offers and what a run gives for it. Pure functions."""
+"""Named arguments: what a job template offers and what a run gives for it.
+
+Pure functions.
+"""
 
 from __future__ import annotations
 

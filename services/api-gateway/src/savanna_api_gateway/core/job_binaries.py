@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -29,6 +30,7 @@ JobBinary = job_pb2.JobBinary
 INTERNAL = "internal-db"
 PIECE = 256 * 2**10
 """Bytes of one message of an upload."""
+
 _UPLOAD_SECONDS = 600.0
 _SETTABLE = frozenset(("name", "description", "url", "extra", "is_public", "is_protected"))
 
@@ -46,7 +48,10 @@ class JobBinaries:
     async def create(
         self, caller: RequestContext, binary: JobBinary, *, request_id: str = ""
     ) -> JobBinary:
-        """Check and store. Without a URL the bytes are to be uploaded."""
+        """Check and store.
+
+        Without a URL the bytes are to be uploaded.
+        """
         problems = Problems()
         checks.check_name(problems, "name", binary.name)
         wanted = JobBinary()
@@ -96,14 +101,24 @@ class JobBinaries:
     async def upload(
         self, caller: RequestContext, binary: JobBinary, pieces: AsyncIterator[bytes]
     ) -> JobBinary:
-        """Store the bytes, replacing earlier ones. Raises ``ResourceExhausted`` over the limit."""
+        """Store the bytes, replacing earlier ones.
+
+        Raises ``ResourceExhausted`` over the limit.
+        """
         check_changeable(binary, caller.project_id, self.noun)
         name = self.shelf.name(caller.project_id, binary.id)
         call = self._conductor.catalog.WriteJobBinary(
-            self._requests(name, pieces), metadata=outgoing_metadata(), timeout=_UPLOAD_SECONDS
+            metadata=outgoing_metadata(), timeout=_UPLOAD_SECONDS
         )
         try:
+            # Written one by one: the call would swallow what an iterator of its own raises.
+            async for request in self._requests(name, pieces):
+                await call.write(request)
+            await call.done_writing()
             response = await call
+        except asyncio.InvalidStateError:
+            # The conductor ended the call before it had everything; why, its answer tells.
+            response = await _answered(call)
         except grpc.aio.AioRpcError as failure:
             raise status.from_rpc_error(failure) from failure
         finally:
@@ -111,7 +126,10 @@ class JobBinaries:
         return response.job_binary
 
     async def read(self, binary: JobBinary) -> AsyncIterator[bytes]:
-        """Give the kept bytes in pieces. Raises ``FailedPrecondition`` while there are none."""
+        """Give the kept bytes in pieces.
+
+        Raises ``FailedPrecondition`` while there are none.
+        """
         call = self._conductor.facts.ReadJobBinary(
             facts_service_pb2.ReadJobBinaryRequest(job_binary_id=binary.id),
             metadata=outgoing_metadata(),
@@ -140,6 +158,18 @@ class JobBinaries:
                 )
             for start in range(0, len(piece), PIECE):
                 yield catalog_service_pb2.WriteJobBinaryRequest(data=piece[start : start + PIECE])
+        yield catalog_service_pb2.WriteJobBinaryRequest(is_last=True)
+
+
+async def _answered(
+    call: grpc.aio.StreamUnaryCall[
+        catalog_service_pb2.WriteJobBinaryRequest, catalog_service_pb2.WriteJobBinaryResponse
+    ],
+) -> catalog_service_pb2.WriteJobBinaryResponse:
+    try:
+        return await call
+    except grpc.aio.AioRpcError as failure:
+        raise status.from_rpc_error(failure) from failure
 
 
 def has_bytes(binary: JobBinary) -> bool:

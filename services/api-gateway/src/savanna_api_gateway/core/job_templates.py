@@ -59,7 +59,10 @@ class JobTemplates:
     async def create(
         self, caller: RequestContext, template: JobTemplate, *, request_id: str = ""
     ) -> JobTemplate:
-        """Check and store. Job binaries may be named by id or name."""
+        """Check and store.
+
+        Job binaries may be named by id or name.
+        """
         problems = Problems()
         wanted = JobTemplate()
         wanted.CopyFrom(template)

@@ -71,7 +71,10 @@ class JobWork:
         interface_given: bool | None = None,
         request_id: str = "",
     ) -> Run:
-        """Check, ask the plugin, store with its operation. A refused request stores nothing."""
+        """Check, ask the plugin, store with its operation.
+
+        A refused request stores nothing.
+        """
         problems = Problems()
         parts = await self._parts(caller, job, problems)
         given = bool(job.interface) if interface_given is None else interface_given

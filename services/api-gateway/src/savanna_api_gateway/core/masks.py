@@ -19,7 +19,10 @@ _RACES = 4
 
 
 def changed(current: M, values: M, paths: Sequence[str], settable: Collection[str]) -> M:
-    """Replace the named fields of a message. Raises ``InvalidArgument`` for other fields."""
+    """Replace the named fields of a message.
+
+    Raises ``InvalidArgument`` for other fields.
+    """
     mask = FieldMask(paths=paths)
     problems = Problems()
     for path in paths:

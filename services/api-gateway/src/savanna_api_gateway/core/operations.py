@@ -26,7 +26,10 @@ class Operations:
         self._conductor = conductor
 
     async def get(self, caller: RequestContext, operation_id: str) -> pb.GetOperationResponse:
-        """Read an operation with its tasks and attempts. Raises ``NotFound``."""
+        """Read an operation with its tasks and attempts.
+
+        Raises ``NotFound``.
+        """
         request = pb.GetOperationRequest(name=_name(caller, operation_id))
         return await self._conductor.operations.GetOperation(request)
 
@@ -43,7 +46,10 @@ class Operations:
         return await self._conductor.operations.ListOperations(request)
 
     async def cancel(self, caller: RequestContext, operation_id: str) -> operation_pb2.Operation:
-        """Ask for the end of an operation. Raises ``NotFound`` and ``FailedPrecondition``."""
+        """Ask for the end of an operation.
+
+        Raises ``NotFound`` and ``FailedPrecondition``.
+        """
         request = pb.CancelOperationRequest(name=_name(caller, operation_id))
         response = await self._conductor.operations.CancelOperation(request)
         return response.operation

@@ -25,9 +25,10 @@ _RELEASING = {"is_protected", "is_public"}
 def check_changeable(
     thing: Owned, project_id: str, noun: str, *, paths: Collection[str] = ()
 ) -> None:
-    """Raise ``FailedPrecondition`` unless it may be changed. ``paths`` are the fields to change.
+    """Raise ``FailedPrecondition`` unless it may be changed.
 
-    Protection does not stand in the way of lifting it or of showing the thing to others.
+    ``paths`` are the fields to change.     Protection does not stand in the way of lifting it or of
+    showing the thing to others.
     """
     if thing.project_id != project_id:
         raise _refused(thing, noun, "updated", Reason.UPDATE_FAILED, _FOREIGN)

@@ -1,4 +1,7 @@
-"""Whether the cloud's quotas leave room for a cluster. Pure functions."""
+"""Whether the cloud's quotas leave room for a cluster.
+
+Pure functions.
+"""
 
 from __future__ import annotations
 

@@ -23,14 +23,20 @@ class Clusters:
         self._conductor = conductor
 
     async def get(self, project_id: str, cluster_id: str) -> cluster_pb2.Cluster:
-        """Read a cluster by id. Raises ``NotFound``."""
+        """Read a cluster by id.
+
+        Raises ``NotFound``.
+        """
         cluster = await self._conductor.cluster(project_id, cluster_id)
         if not cluster.id:
             raise _not_found("cluster", cluster_id)
         return cluster
 
     async def find(self, project_id: str, id_or_name: str) -> cluster_pb2.Cluster:
-        """Read a cluster by id or name. Raises ``NotFound``."""
+        """Read a cluster by id or name.
+
+        Raises ``NotFound``.
+        """
         if is_uuid(id_or_name):
             cluster = await self._conductor.cluster(project_id, id_or_name)
             if cluster.id:
@@ -100,7 +106,10 @@ class Jobs:
         self._conductor = conductor
 
     async def get(self, project_id: str, job_id: str) -> job_pb2.Job:
-        """Read a job by id. Raises ``NotFound``."""
+        """Read a job by id.
+
+        Raises ``NotFound``.
+        """
         job = await self._conductor.job(project_id, job_id)
         if not job.id:
             raise _not_found("job", job_id)

@@ -78,7 +78,10 @@ class Scaling:
         validate_only: bool = False,
         request_id: str = "",
     ) -> Begun:
-        """Check, ask the plugin, store with its operation. A refused request changes nothing."""
+        """Check, ask the plugin, store with its operation.
+
+        A refused request changes nothing.
+        """
         check_changeable(cluster, caller.project_id, "ClusterResource")
         groups = await self._checked_groups(caller, cluster, change)
         if validate_only:

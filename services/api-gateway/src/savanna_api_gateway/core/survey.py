@@ -39,7 +39,10 @@ class Survey:
         problems: Problems,
         enabled: bool = False,
     ) -> Ground:
-        """Read both. Raises ``InvalidArgument``, with all problems so far, if it is not there."""
+        """Read both.
+
+        Raises ``InvalidArgument``, with all problems so far, if it is not there.
+        """
         plugin = await self.plugins.find(plugin_name)
         found = find_version(problems, plugin, plugin_name, version)
         if plugin is not None and found is not None and enabled:

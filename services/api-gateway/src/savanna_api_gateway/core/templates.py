@@ -66,7 +66,10 @@ class NodeGroupTemplates:
         given: frozenset[str] | None = None,
         request_id: str = "",
     ) -> NodeGroupTemplate:
-        """Check and store. ``given`` names the given fields of the spec."""
+        """Check and store.
+
+        ``given`` names the given fields of the spec.
+        """
         wanted = NodeGroupTemplate()
         wanted.CopyFrom(template)
         fields = fill.given_in(template.spec) if given is None else given

@@ -44,8 +44,14 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
 
         async def pieces() -> AsyncIterator[bytes]:
             yield first.data
+            last = first.is_last
             async for each in request:
                 yield each.data
+                last = each.is_last
+            if not last:
+                raise errors.InvalidArgument(
+                    "the upload was cut off: no message was marked as the last; upload again"
+                )
 
         stored = await self._binaries.upload(caller, binary, pieces())
         return pb.UploadJobBinaryResponse(job_binary=stored)

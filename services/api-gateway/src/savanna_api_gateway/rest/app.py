@@ -36,6 +36,7 @@ _TOKEN = "X-Auth-Token"
 _REQUEST_ID = "x-openstack-request-id"
 _SECONDS = 60.0
 """Time for a request that is not an upload: as long as a plugin and a conductor may need."""
+
 _UPLOAD_SECONDS = 600.0
 
 

@@ -15,11 +15,15 @@ if TYPE_CHECKING:
 
 _LIMIT = 2 * 2**20
 """Bytes of the largest body that describes something; programs go another way."""
+
 _JSON = "application/json"
 
 
 async def read(request: Request, schema: BodySchema) -> Json:
-    """Read and check; an empty body is an empty object. Raises ``InvalidArgument``."""
+    """Read and check; an empty body is an empty object.
+
+    Raises ``InvalidArgument``.
+    """
     raw = await _bytes(request)
     if not raw.strip():
         body: Json = {}

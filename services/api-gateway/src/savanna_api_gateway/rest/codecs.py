@@ -94,7 +94,10 @@ def texts_or_null(path: str) -> Codec:
 
 
 def time(path: str) -> Codec:
-    """A time; null until it is set. Never stored."""
+    """A time; null until it is set.
+
+    Never stored.
+    """
     owner, name = _owner(path)
 
     def show(it: Message) -> Json:
@@ -147,18 +150,27 @@ def shares(path: str) -> Codec:
 
 
 def words(path: str, by_value: Mapping[Any, str]) -> Codec:
-    """An enumeration in Sahara's words. Never stored."""
+    """An enumeration in Sahara's words.
+
+    Never stored.
+    """
     get = attrgetter(path)
     return Codec(path, lambda it: by_value[get(it)])
 
 
 def fixed(value: Json) -> Codec:
-    """A value that is always the same. Never stored."""
+    """A value that is always the same.
+
+    Never stored.
+    """
     return Codec("", lambda _: value)
 
 
 def computed(show: Callable[[Message], Json]) -> Codec:
-    """A value made from the whole message. Never stored."""
+    """A value made from the whole message.
+
+    Never stored.
+    """
     return Codec("", show)
 
 

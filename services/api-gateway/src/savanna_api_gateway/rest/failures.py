@@ -1,4 +1,7 @@
-"""What went wrong, in the bodies that Sahara's clients read. Pure functions."""
+"""What went wrong, in the bodies that Sahara's clients read.
+
+Pure functions.
+"""
 
 from __future__ import annotations
 

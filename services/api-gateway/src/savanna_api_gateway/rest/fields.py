@@ -25,8 +25,10 @@ class Shown(StrEnum):
     ALWAYS = "always"
     WRITTEN = "written"
     """Always, but in the answer to a create only when it is not null, as Sahara does."""
+
     LATER = "later"
     """Always, but never in the answer to a create."""
+
     ALONE = "alone"
     """In answers about one thing, not in lists."""
     NEVER = "never"
@@ -57,6 +59,7 @@ class Field:
     body: Schema | None = None
     v1: str = ""
     """Its name in v1.1, where that differs."""
+
     shown: Shown = Shown.ALWAYS
     fixed: bool = False
     """Given when created, and never changed."""

@@ -63,7 +63,7 @@ async def listening(app: ASGIApp, listen: str, *, drain_seconds: float) -> Async
         timeout_graceful_shutdown=max(1, round(drain_seconds)),
     )
     server = _Server(config)
-    async with asyncio.TaskGroup() as group:
+    async with _closed(bound), asyncio.TaskGroup() as group:
         group.create_task(server.serve([bound]))
         await server.serving.wait()
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -72,6 +72,14 @@ async def listening(app: ASGIApp, listen: str, *, drain_seconds: float) -> Async
             yield address
         finally:
             server.should_exit = True
+
+
+@asynccontextmanager
+async def _closed(bound: socket.socket) -> AsyncIterator[None]:
+    try:
+        yield
+    finally:
+        bound.close()
 
 
 def _bound(listen: str) -> socket.socket:

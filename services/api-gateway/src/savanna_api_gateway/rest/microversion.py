@@ -1,4 +1,7 @@
-"""Microversions of v2: which one a request asks for. Pure functions."""
+"""Microversions of v2: which one a request asks for.
+
+Pure functions.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +27,10 @@ class Version(NamedTuple):
 
 LEAST = Version(2, 0)
 """What Sahara 19 speaks, and what is spoken when nothing is asked for."""
+
 V2_1 = Version(2, 1)
 """Bytes of job binaries are uploaded; jobs may be of type PySpark."""
+
 MOST = V2_1
 
 _FORM = re.compile(r"([1-9]\d*)\.([1-9]\d*|0)")

@@ -1,4 +1,7 @@
-"""Pages of lists: sorted, cut at a marker, with the markers of their neighbours. Pure functions."""
+"""Pages of lists: sorted, cut at a marker, with the markers of their neighbours.
+
+Pure functions.
+"""
 
 from __future__ import annotations
 
@@ -34,6 +37,7 @@ class Wish:
     marker: str = ""
     limit: int = 0
     """0 for all."""
+
     field: str = _DEFAULT_SORT
     descending: bool = False
 
@@ -54,7 +58,10 @@ class Page(Generic[T]):
 
 
 def wish(parameters: Mapping[str, str], sortable: Collection[str]) -> Wish:
-    """Read the parameters of a list. Raises ``InvalidArgument``."""
+    """Read the parameters of a list.
+
+    Raises ``InvalidArgument``.
+    """
     limit = parameters.get("limit", "")
     if limit and not (limit.isascii() and limit.isdigit() and int(limit[:10]) > 0):
         raise errors.InvalidArgument(
@@ -73,7 +80,10 @@ def wish(parameters: Mapping[str, str], sortable: Collection[str]) -> Wish:
 
 
 def page(things: Sequence[T], wanted: Wish, key: Callable[[T, str], Json]) -> Page[T]:
-    """Cut the page out of all things. Raises ``NotFound`` when the marker is not among them."""
+    """Cut the page out of all things.
+
+    Raises ``NotFound`` when the marker is not among them.
+    """
 
     def place(thing: T) -> tuple[bool, Json, str]:
         value = key(thing, wanted.field)

@@ -1,4 +1,7 @@
-"""How far operations are, as Sahara shows it: steps with their events. Pure functions."""
+"""How far operations are, as Sahara shows it: steps with their events.
+
+Pure functions.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Routes as data, and finding the one that a request means. Knows nothing of HTTP servers."""
+"""Routes as data, and finding the one that a request means.
+
+Knows nothing of HTTP servers.
+"""
 
 from __future__ import annotations
 
@@ -29,6 +32,7 @@ class Call:
     body: Json
     subject: Any
     """What the path names, as the route's ``find`` found it; None for routes without one."""
+
     request: Request
     """For bodies that are not JSON."""
 
@@ -46,19 +50,28 @@ class Route:
     method: str
     path: str
     """Below the mount, with its parameters in braces: "/clusters/{id}"."""
+
     handle: Handler
     find: Find | None = None
-    """Reads what the path names, before the body is judged. Raises ``NotFound``."""
+    """Reads what the path names, before the body is judged.
+
+    Raises ``NotFound``.
+    """
+
     body: BodySchema | None = None
     """What the body must be; without one, no body is read."""
+
     raw: bool = False
     """Whether the body is bytes that the handler reads."""
+
     query: tuple[str, ...] = ()
     """Names of parameters beside those of paging."""
     role: str = ""
     """The role that the caller must have; "" for none."""
+
     since: Version = LEAST
     """The first microversion that has it; of two routes alike the later one serves."""
+
     code: int = 0
     """Status of the answer; 0 for what is usual for the method."""
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 Json = Any
 """What JSON can say; its parts are looked at only after a schema has passed them."""
+
 Schema = dict[str, Any]
 
 _LARGEST = 2**31 - 1
@@ -43,6 +44,7 @@ TEXTS_OR_NULL: Schema = {"type": ["array", "null"], "items": TEXT}
 PROCESSES: Schema = {"type": "array", "items": TEXT, "minItems": 1}
 COUNT: Schema = {"type": "integer", "minimum": -(2**31), "maximum": _LARGEST}
 """A number of nodes; that it is not negative is for the core to say, in Sahara's words."""
+
 HOST_NAME_TEXT: Schema = {
     "type": "string",
     "minLength": 1,

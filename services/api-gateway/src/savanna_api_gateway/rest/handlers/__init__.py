@@ -1,1 +1,4 @@
-"""What routes do: from JSON to the core and back. Servicers' twins: they only translate."""
+"""What routes do: from JSON to the core and back.
+
+Servicers' twins: they only translate.
+"""

@@ -35,13 +35,18 @@ class Core(Protocol[M]):
 
 
 class Items(Generic[M]):
-    """The routes of one kind. Kinds say how they are stored and changed."""
+    """The routes of one kind.
+
+    Kinds say how they are stored and changed.
+    """
 
     path = ""
     one = ""
     """Key around one of them."""
+
     many = ""
     """Key around a list."""
+
     sortable: tuple[str, ...] = ("id", "name", "created_at", "updated_at")
     filters: tuple[str, ...] = ("name",)
 
@@ -121,7 +126,10 @@ _ASKED = ("name", "plugin_name", "plugin_version")
 
 
 def item_id(path: Mapping[str, str]) -> str:
-    """Give the id in a path. Raises ``NotFound`` when nothing can have it."""
+    """Give the id in a path.
+
+    Raises ``NotFound`` when nothing can have it.
+    """
     if not is_uuid(path["id"]):
         raise errors.NotFound(
             "ids are UUIDs; list to see which there are",
