@@ -1,8 +1,9 @@
 """The narrow waist between steps and clouds: ten verbs that every cloud driver offers.
 
-Drivers are synchronous and safe to call from several threads; the engine runs them in its ``cloud`` executor.
-Every verb can be repeated: makers look first, removers succeed when nothing is there. Whatever a driver makes
-carries the ids of its cluster and instance, so that it can be found again by anyone, also after a lost reply.
+Drivers are synchronous and safe to call from several threads; the engine runs them in its ``cloud``
+executor. Every verb can be repeated: makers look first, removers succeed when nothing is there.
+Whatever a driver makes carries the ids of its cluster and instance, so that it can be found again
+by anyone, also after a lost reply.
 """
 
 from __future__ import annotations
@@ -38,7 +39,10 @@ class ClusterOrder:
 
 @dataclass(frozen=True)
 class ServerOrder:
-    """One server to make. ``host_key`` is the private SSH host key in OpenSSH form, ``host_public_key`` its public part."""
+    """One server to make.
+
+    ``host_key`` is the private SSH host key in OpenSSH form, ``host_public_key`` its public part.
+    """
 
     cluster_id: str
     cluster_name: str
@@ -59,7 +63,10 @@ class ServerOrder:
 
 @dataclass(frozen=True)
 class Server:
-    """A server as the cloud reports it. Addresses are empty until the cloud knows them."""
+    """A server as the cloud reports it.
+
+    Addresses are empty until the cloud knows them.
+    """
 
     provider_id: str
     instance_id: str
@@ -75,7 +82,11 @@ class Server:
 
 
 class Cloud(Protocol):
-    """A cloud. Errors are those of ``savanna_engine.cloud.errors``: a refusal is final, an outage can be retried."""
+    """A cloud.
+
+    Errors are those of ``savanna_engine.cloud.errors``: a refusal is final, an outage can be
+    retried.
+    """
 
     name: str
     """Name of the driver: "local", "simulated", "openstack"."""
@@ -92,8 +103,8 @@ class Cloud(Protocol):
     def create_server(self, order: ServerOrder) -> Server:
         """Make a server, or adopt the one that already carries this instance id.
 
-        The adopted server's own host key counts, not the order's. Raises ``QuotaExceeded``, ``NotFound`` for
-        flavor, image or network, and ``CloudUnavailable``.
+        The adopted server's own host key counts, not the order's. Raises ``QuotaExceeded``,
+        ``NotFound`` for flavor, image or network, and ``CloudUnavailable``.
         """
 
     def find_servers(self, *, instance_id: str = "", cluster_id: str = "") -> Sequence[Server]:
@@ -103,7 +114,8 @@ class Cloud(Protocol):
         """Read one server; None when there is none."""
 
     def delete_server(self, instance_id: str) -> bool:
-        """Begin or go on to remove everything that carries this instance id; True when nothing is left."""
+        """Begin or go on to remove everything that carries this instance id; True when nothing is
+        left."""
 
     def close(self) -> None:
         """Let go of connections; servers stay."""

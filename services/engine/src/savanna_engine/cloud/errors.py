@@ -4,14 +4,16 @@ from __future__ import annotations
 
 
 class CloudError(Exception):
-    """Base of all errors of cloud drivers; ``reason`` is machine-readable, the text is for the user."""
+    """Base of all errors of cloud drivers; ``reason`` is machine-readable, the text is for the
+    user."""
 
     reason = "CLOUD_ERROR"
     retryable = False
 
 
 class CloudUnavailable(CloudError):
-    """The cloud did not answer, or its reply was lost: what was asked for may or may not have happened."""
+    """The cloud did not answer, or its reply was lost: what was asked for may or may not have
+    happened."""
 
     reason = "CLOUD_UNAVAILABLE"
     retryable = True
@@ -24,7 +26,8 @@ class QuotaExceeded(CloudError):
 
 
 class CloudRefused(CloudError):
-    """The cloud refuses the request itself, for example an unknown flavor; the text says what to change."""
+    """The cloud refuses the request itself, for example an unknown flavor; the text says what to
+    change."""
 
     reason = "CLOUD_REFUSED"
 

@@ -86,7 +86,11 @@ def _to_delete(situation: Situation) -> Iterator[Instance]:
     launch = situation.operation.goal == Operation.GOAL_LAUNCH
     for instance in situation.instances.values():
         new = situation.made_here(instance.name) or instance.state < Instance.STATE_CREATED
-        if launch or instance.state == Instance.STATE_FAILED or (new and instance.state < Instance.STATE_READY):
+        if (
+            launch
+            or instance.state == Instance.STATE_FAILED
+            or (new and instance.state < Instance.STATE_READY)
+        ):
             yield instance
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 
 class RemoteError(Exception):
-    """Base of all errors of channels to hosts; ``reason`` is machine-readable, the text is for the user."""
+    """Base of all errors of channels to hosts; ``reason`` is machine-readable, the text is for the
+    user."""
 
     reason = "REMOTE_ERROR"
     retryable = False
 
 
 class HostUnreachable(RemoteError):
-    """The host did not answer in time, or the connection broke: a command may or may not have begun."""
+    """The host did not answer in time, or the connection broke: a command may or may not have
+    begun."""
 
     reason = "HOST_UNREACHABLE"
     retryable = True

@@ -1,4 +1,5 @@
-"""What the local cloud offers: sizes, images, one network, and how much of this machine may be promised."""
+"""What the local cloud offers: sizes, images, one network, and how much of this machine may be
+promised."""
 
 from __future__ import annotations
 
@@ -41,7 +42,8 @@ class Distribution:
 
 
 def find_distribution() -> Distribution | None:
-    """Find the Spark distribution that the wheel ``pyspark`` unpacked; None when it is not installed."""
+    """Find the Spark distribution that the wheel ``pyspark`` unpacked; None when it is not
+    installed."""
     spec = importlib.util.find_spec("pyspark")
     if spec is None or spec.origin is None:
         return None

@@ -1,4 +1,7 @@
-"""The local cloud's ten verbs, over hosts on this machine. They outlive engines and are found again by their files."""
+"""The local cloud's ten verbs, over hosts on this machine.
+
+They outlive engines and are found again by their files.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,10 @@ if TYPE_CHECKING:
 
 
 class LocalCloud:
-    """Hosts on this machine. Several engines may share one folder; several folders may share one machine."""
+    """Hosts on this machine.
+
+    Several engines may share one folder; several folders may share one machine.
+    """
 
     name = "local"
 
@@ -48,7 +54,8 @@ class LocalCloud:
         self._maker.clean_cloud()
 
     def create_server(self, order: ServerOrder) -> Server:
-        """Make a host, or find the one of this instance id; what an interrupted make left is removed first."""
+        """Make a host, or find the one of this instance id; what an interrupted make left is
+        removed first."""
         folder = self._records.folder(order.instance_id)
         folder.mkdir(exist_ok=True, mode=0o755)
         with self._records.locked(folder):
@@ -63,7 +70,8 @@ class LocalCloud:
             return self._server(record)
 
     def find_servers(self, *, instance_id: str = "", cluster_id: str = "") -> Sequence[Server]:
-        """List hosts by their folders; one without a record has lost its maker and shows as an error."""
+        """List hosts by their folders; one without a record has lost its maker and shows as an
+        error."""
         ids = [instance_id] if instance_id else self._records.instance_ids()
         found = []
         for each in ids:
@@ -91,7 +99,10 @@ class LocalCloud:
         return not folder.exists()
 
     def purge(self) -> int:
-        """Remove every host that this folder ever made; gives how many. For the end of a data directory."""
+        """Remove every host that this folder ever made; gives how many.
+
+        For the end of a data directory.
+        """
         ids = self._records.instance_ids()
         for each in ids:
             self.delete_server(each)
@@ -127,7 +138,8 @@ class LocalCloud:
         if promised + flavor.ram > catalog.memory_limit():
             raise QuotaExceeded(
                 f"the local cloud has promised {promised} of {catalog.memory_limit()} MiB: "
-                f"{flavor.ram} MiB for {order.name} do not fit; delete a cluster or take a smaller flavor"
+                f"{flavor.ram} MiB for {order.name} do not fit; "
+                "delete a cluster or take a smaller flavor"
             )
 
     def _reserve(self, instance_id: str) -> int:
@@ -173,7 +185,8 @@ def _unfinished(instance_id: str) -> Server:
 
 
 def purge(root: Path) -> int:
-    """Remove every host that the local cloud in this folder ever made; 0 when there never was one."""
+    """Remove every host that the local cloud in this folder ever made; 0 when there never was
+    one."""
     if not Path(root, "cloud-id").exists():
         return 0
     return LocalCloud(root).purge()

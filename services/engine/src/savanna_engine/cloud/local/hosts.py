@@ -56,7 +56,10 @@ class HostMaker(Protocol):
 
 
 class NamespaceHosts:
-    """Hosts with network, process, name and mount namespaces of their own. Needs root."""
+    """Hosts with network, process, name and mount namespaces of their own.
+
+    Needs root.
+    """
 
     username = _USER
 
@@ -73,7 +76,9 @@ class NamespaceHosts:
         spark, python = self._mounts(order)
         self._write_files(folder, order, spark=spark, python=python)
         hosts = self._records.name_in_cluster(order.cluster_id, order.name, address)
-        pid = self._start(order, [str(folder), f"{address}/24", order.name, str(hosts), spark, python])
+        pid = self._start(
+            order, [str(folder), f"{address}/24", order.name, str(hosts), spark, python]
+        )
         network.plug(net, order.instance_id, pid)
         wait_for((folder / "up").exists, f"the SSH server of {order.name} does not listen")
         return HostRecord(
@@ -149,13 +154,15 @@ class NamespaceHosts:
 
 
 class LoopbackHosts:
-    """Hosts without isolation on addresses 127.x.y.z: for users who are not root, and where namespaces are closed."""
+    """Hosts without isolation on addresses 127.x.y.z: for users who are not root, and where
+    namespaces are closed."""
 
     def __init__(self, records: Records, distribution: Distribution | None) -> None:
         self._records = records
         self._distribution = distribution
         self.username = getpass.getuser()
-        # Two clouds on one machine get different second and third bytes; 127.0.x.y is left to others.
+        # Two clouds on one machine get different second and third bytes; 127.0.x.y is left to
+        # others.
         seed = int(records.cloud_id, 16)
         self._prefix = f"127.{64 + seed % 128}.{seed // 128 % 256}"
 
@@ -221,7 +228,8 @@ class LoopbackHosts:
 
 
 def choose_hosts(kind: str, records: Records, distribution: Distribution | None) -> HostMaker:
-    """Choose the way to make hosts: "namespaces", "loopback", or "auto" for the best that this user may use."""
+    """Choose the way to make hosts: "namespaces", "loopback", or "auto" for the best that this user
+    may use."""
     if not Path(sshd.SSHD).exists():
         raise CloudRefused(
             "the local cloud needs an SSH server: install openssh-server "
@@ -262,7 +270,8 @@ def first_child(outer_pid_file: Path) -> int:
 
 
 def wait_for(look: Callable[[], T], otherwise: str) -> T:
-    """Look again and again until there is something; raises ``CloudUnavailable`` after ``START_TIMEOUT``."""
+    """Look again and again until there is something; raises ``CloudUnavailable`` after
+    ``START_TIMEOUT``."""
     deadline = time.monotonic() + START_TIMEOUT
     while not (seen := look()):
         if time.monotonic() > deadline:

@@ -1,7 +1,8 @@
 """Finding and ending processes by the marks in their environment.
 
-Every process of a host carries ``SAVANNA_CLOUD`` and ``SAVANNA_HOST``; whatever it starts inherits them. So nothing
-has to be remembered to end all of it, also when the engine died between starting a host and recording it.
+Every process of a host carries ``SAVANNA_CLOUD`` and ``SAVANNA_HOST``; whatever it starts inherits
+them. So nothing has to be remembered to end all of it, also when the engine died between starting a
+host and recording it.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ HOST_MARK = "SAVANNA_HOST"
 
 
 def marked(mark: str, value: str) -> list[int]:
-    """List living processes that carry this mark, or whose command line names its value, and all they started.
+    """List living processes that carry this mark, or whose command line names its value, and all
+    they started.
 
-    sshd writes its title over its environment, but the title names its configuration, which lies in the host's
-    folder; its sessions have neither, so descendants count too. Others' unreadable processes are passed over.
+    sshd writes its title over its environment, but the title names its configuration, which lies in
+    the host's folder; its sessions have neither, so descendants count too. Others' unreadable
+    processes are passed over.
     """
     wanted = f"{mark}={value}".encode()
     parents: dict[int, int] = {}
@@ -49,7 +52,8 @@ def _descends(pid: int, ancestors: set[int], parents: dict[int, int]) -> bool:
 
 
 def end_marked(mark: str, value: str, *, timeout: float = 10.0) -> bool:
-    """Kill all processes with this mark and wait until they are gone; False if some are left after the time-out."""
+    """Kill all processes with this mark and wait until they are gone; False if some are left after
+    the time-out."""
     deadline = time.monotonic() + timeout
     while pids := marked(mark, value):
         if time.monotonic() > deadline:
@@ -64,7 +68,8 @@ def end_marked(mark: str, value: str, *, timeout: float = 10.0) -> bool:
 
 
 def start_time(pid: int) -> int:
-    """When a process was started, in clock ticks since boot (field 22 of proc(5) stat); 0 when it is gone."""
+    """When a process was started, in clock ticks since boot (field 22 of proc(5) stat); 0 when it
+    is gone."""
     try:
         fields = _stat(pid)
     except OSError:

@@ -1,4 +1,5 @@
-"""The bridge that joins the hosts of one local cloud, in a /24 of 198.18.0.0/15 (RFC 2544: for test networks)."""
+"""The bridge that joins the hosts of one local cloud, in a /24 of 198.18.0.0/15 (RFC 2544: for test
+networks)."""
 
 from __future__ import annotations
 
@@ -67,7 +68,8 @@ def remove_network(records: Records) -> None:
 
 
 def link_name(instance_id: str) -> str:
-    """Name the machine's end of a host's link: at most 15 characters, from the random part of the id."""
+    """Name the machine's end of a host's link: at most 15 characters, from the random part of the
+    id."""
     return "sv" + re.sub("[^0-9a-f]", "", instance_id.lower())[:12]
 
 
@@ -107,20 +109,21 @@ def _free_subnet(cloud_id: str) -> str:
         ["ip", "-json", "-4", "addr"], capture_output=True, text=True, check=True, timeout=10
     )
     taken = {
-        ipaddress.ip_address(info["local"])
+        ipaddress.IPv4Address(info["local"])
         for link in json.loads(listed.stdout)
         for info in link.get("addr_info", [])
     }
     start = int(cloud_id, 16) % len(_SUBNETS)
     for subnet in _SUBNETS[start:] + _SUBNETS[:start]:
-        if not any(address in subnet for address in taken):
+        if not any(address in ipaddress.IPv4Network(subnet) for address in taken):
             return str(subnet)
     raise QuotaExceeded("all test networks of 198.18.0.0/15 are in use on this machine")
 
 
 @contextmanager
 def _machine_lock() -> Iterator[None]:
-    """Keep two clouds on one machine from choosing the same subnet; locking a folder leaves no file."""
+    """Keep two clouds on one machine from choosing the same subnet; locking a folder leaves no
+    file."""
     descriptor = os.open("/run", os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

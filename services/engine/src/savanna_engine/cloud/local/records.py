@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class HostRecord:
-    """A host that was made. ``pid`` and ``started`` (clock ticks since boot) name its first process for sure."""
+    """A host that was made.
+
+    ``pid`` and ``started`` (clock ticks since boot) name its first process for sure.
+    """
 
     instance_id: str
     cluster_id: str
@@ -44,7 +47,10 @@ class HostRecord:
 
 
 class Records:
-    """The folder of one local cloud. Safe for several threads and processes: writers hold a lock on it."""
+    """The folder of one local cloud.
+
+    Safe for several threads and processes: writers hold a lock on it.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -104,11 +110,11 @@ class Records:
             for number, owner in taken.items():
                 if owner == instance_id:
                     return number
-            number = next((n for n in range(first, last + 1) if n not in taken), None)
-            if number is None:
+            free = next((n for n in range(first, last + 1) if n not in taken), None)
+            if free is None:
                 raise LookupError(f"all {last - first + 1} addresses of the local cloud are taken")
-            write_atomically(self.addresses / str(number), instance_id)
-            return number
+            write_atomically(self.addresses / str(free), instance_id)
+            return free
 
     def release_address(self, instance_id: str) -> None:
         """Free the address of a host, if it has one."""
@@ -121,7 +127,10 @@ class Records:
         return [path for path in self.addresses.iterdir() if path.name.isdigit()]
 
     def name_in_cluster(self, cluster_id: str, name: str, address: str) -> Path:
-        """Add a line to the hosts file of a cluster; gives the file. Its inode stays, for it is mounted."""
+        """Add a line to the hosts file of a cluster; gives the file.
+
+        Its inode stays, for it is mounted.
+        """
         folder = self.clusters / cluster_id
         folder.mkdir(exist_ok=True, mode=0o755)
         path = folder / "hosts"

@@ -76,7 +76,8 @@ def configuration(place: SshdPlace, environment: Mapping[str, str]) -> str:
 def login_environment(
     *, cloud_id: str, instance_id: str, spark_home: str, python: str, java_home: str
 ) -> dict[str, str]:
-    """What every command on a host finds in its environment, the marks of its processes among it."""
+    """What every command on a host finds in its environment, the marks of its processes among
+    it."""
     values = {
         CLOUD_MARK: cloud_id,
         HOST_MARK: instance_id,

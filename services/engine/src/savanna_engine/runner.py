@@ -1,0 +1,132 @@
+"""Attempts: one task each, from its assignment to its result, whatever happens."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+import structlog
+
+from savanna.engine.v1.step_pb2 import StepBody
+from savanna.operation.v1.operation_pb2 import Failure
+from savanna.scheduler.v1 import scheduler_service_pb2 as stream
+from savanna_engine.steps.base import Done, Later, StepFailed, Work
+from savanna_kit import context, logs, telemetry
+from savanna_kit.errors import SavannaError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    Do = Callable[[Work], Awaitable[Done | Later]]
+
+log = logs.get_logger(__name__)
+DEFAULT_TIMEOUT = 600.0
+_REMEMBERED = 20_000
+
+
+class Runner:
+    """Knows how each kind of step is done."""
+
+    def __init__(
+        self, kinds: Mapping[str, Do], interrupt: Callable[[Work], Awaitable[None]]
+    ) -> None:
+        self._kinds = kinds
+        self._interrupt = interrupt
+        self._looks: OrderedDict[str, int] = OrderedDict()
+
+    def knows(self, kind: str) -> bool:
+        """Say whether a kind of step can be done here."""
+        return kind in self._kinds
+
+    async def attempt(self, assignment: stream.Assignment) -> stream.Result:
+        """Do a step; its result, also when it fails.
+
+        Cancelling it stops what it runs on a host.
+        """
+        work = self._work(assignment)
+        result = stream.Result(attempt=assignment.attempt)
+        with (
+            telemetry.span(
+                f"step {work.kind}",
+                assignment.traceparent,
+                task=work.key,
+                attempt=work.number,
+            ),
+            structlog.contextvars.bound_contextvars(
+                operation_id=work.operation_id, key=work.key, epoch=work.epoch
+            ),
+        ):
+            context.enter_deadline(work.timeout)
+            try:
+                async with asyncio.timeout(work.timeout):
+                    outcome = await self._kinds[work.kind](work)
+            except asyncio.CancelledError:
+                await self._stop(work)
+                raise
+            except StepFailed as failed:
+                result.failed.CopyFrom(failed.failure)
+            except SavannaError as error:
+                result.failed.CopyFrom(_unforeseen(work, error.reason, str(error)))
+            except TimeoutError:
+                await self._stop(work)
+                message = f"'{work.key}' was not done in {work.timeout:.0f} s"
+                result.failed.CopyFrom(_unforeseen(work, "TIMED_OUT", message))
+            except Exception as error:
+                log.exception("step_broke")
+                message = f"'{work.key}' broke: {error!r}; the engine's log says where"
+                result.failed.CopyFrom(_unforeseen(work, "INTERNAL", message))
+            else:
+                self._fill(result, work, outcome)
+        return result
+
+    def _work(self, assignment: stream.Assignment) -> Work:
+        attempt = assignment.attempt
+        return Work(
+            task_id=attempt.task_id,
+            epoch=attempt.epoch,
+            operation_id=assignment.operation_id,
+            key=assignment.key,
+            kind=assignment.kind,
+            pool=assignment.pool,
+            body=StepBody.FromString(assignment.body),
+            number=assignment.number,
+            timeout=assignment.timeout.ToMilliseconds() / 1000 or DEFAULT_TIMEOUT,
+            instance=assignment.instance,
+            looks=self._looks.get(attempt.task_id, 0),
+        )
+
+    def _fill(self, result: stream.Result, work: Work, outcome: Done | Later) -> None:
+        facts = outcome.facts.SerializeToString() if outcome.facts is not None else b""
+        if isinstance(outcome, Later):
+            self._looks[work.task_id] = work.looks + 1
+            self._looks.move_to_end(work.task_id)
+            if len(self._looks) > _REMEMBERED:
+                self._looks.popitem(last=False)
+            result.not_yet.facts = facts
+            result.not_yet.retry_after.FromMilliseconds(int(outcome.seconds * 1000))
+            return
+        self._looks.pop(work.task_id, None)
+        result.succeeded.facts = facts
+        result.succeeded.spawn.extend(outcome.spawn)
+        result.succeeded.unwanted.extend(outcome.unwanted)
+        if outcome.conclusion is not None:
+            result.succeeded.conclusion.CopyFrom(outcome.conclusion)
+
+    async def _stop(self, work: Work) -> None:
+        """Stop what runs on the host, if it still answers: a later epoch would do so in any
+        case."""
+        try:
+            await asyncio.shield(self._interrupt(work))
+        except Exception as error:
+            log.warning("interrupt_failed", error=str(error))
+
+
+def _unforeseen(work: Work, reason: str, message: str) -> Failure:
+    return Failure(
+        reason=reason,
+        message=message,
+        instance=work.instance,
+        retryable=True,
+        task_key=work.key,
+    )

@@ -1,0 +1,1 @@
+"""Atomic steps: each looks first, then makes, and can be done twice."""
