@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 BIN := .venv/bin
-CODE := libs services plugins tests tools bench
+CODE := libs services plugins tests tools/setup tools/protos
 
 .PHONY: help setup lock protos fmt lint types test check demo docs bench-launch bench-api clean
 

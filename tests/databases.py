@@ -1,4 +1,5 @@
-"""Real databases for tests: a file of SQLite, and one PostgreSQL server a session, a fresh database a test."""
+"""Real databases for tests: a file of SQLite, and one PostgreSQL server a session, a fresh database
+a test."""
 
 from __future__ import annotations
 

@@ -33,7 +33,8 @@ def living_schedulers(connection: Connection) -> list[execution.Scheduler]:
 
 
 def is_worthwhile(connection: Connection, request: execution.ClaimRequest) -> bool:
-    """Say whether a claim would bring anything: free operations, ended leases, cancels, or its own lease lost."""
+    """Say whether a claim would bring anything: free operations, ended leases, cancels, or its own
+    lease lost."""
     scheduler = schema.scheduler
     now = dialect.now(connection)
     reasons = select(
@@ -46,7 +47,10 @@ def is_worthwhile(connection: Connection, request: execution.ClaimRequest) -> bo
 
 
 def claim(transaction: Transaction, request: execution.ClaimRequest) -> execution.ClaimResponse:
-    """Take free operations, with all they have, and bring news of cancels. Raises ``Aborted``."""
+    """Take free operations, with all they have, and bring news of cancels.
+
+    Raises ``Aborted``.
+    """
     leases.own_scheduler(transaction, request.scheduler_id)
     leases.take_over_ended(transaction)
     # The caller's own lease may have been among the ended ones.

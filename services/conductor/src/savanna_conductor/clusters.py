@@ -33,7 +33,10 @@ def create(
     wanted: Cluster,
     request_id: str,
 ) -> str:
-    """Store a cluster and its launch; gives its id. The same request gives the same cluster."""
+    """Store a cluster and its launch; gives its id.
+
+    The same request gives the same cluster.
+    """
     made = requests.find(transaction, project_id, request_id)
     if made is not None:
         return made
@@ -136,7 +139,10 @@ def scale(
     revision: int,
     request_id: str,
 ) -> str:
-    """Store new counts and the scale; gives the operation's id. The old counts go along for a way back."""
+    """Store new counts and the scale; gives the operation's id.
+
+    The old counts go along for a way back.
+    """
     made = requests.find(transaction, project_id, request_id)
     if made is not None:
         return made
@@ -200,7 +206,10 @@ def _resize(
 
 
 def remove(transaction: Transaction, *, project_id: str, cluster_id: str, force: bool) -> str:
-    """Store the delete of a cluster; gives the operation's id. Everything under way is asked to end first."""
+    """Store the delete of a cluster; gives the operation's id.
+
+    Everything under way is asked to end first.
+    """
     row = _own(transaction, project_id, cluster_id)
     if row.is_protected:
         raise FailedPrecondition(

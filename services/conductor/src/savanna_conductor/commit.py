@@ -1,7 +1,9 @@
-"""Recording a scheduler's decisions: one transaction, fenced by its lease, each change by epoch and session.
+"""Recording a scheduler's decisions: one transaction, fenced by its lease, each change by epoch and
+session.
 
-The rows that a commit touches are read once, changed in memory in the order of the changes, and written once. A commit
-whose number is the last one's is not applied again: its stored outcome is given, so that a lost reply loses nothing.
+The rows that a commit touches are read once, changed in memory in the order of the changes, and
+written once. A commit whose number is the last one's is not applied again: its stored outcome is
+given, so that a lost reply loses nothing.
 """
 
 from __future__ import annotations
@@ -33,11 +35,15 @@ Verdict = execution.Verdict
 
 MAX_BODY = 4 * 2**20
 """Bytes of the largest task."""
+
 _CHUNK = 500
 
 
 def commit(transaction: Transaction, request: execution.CommitRequest) -> execution.CommitResponse:
-    """Apply a commit, or give the outcome of the same one. Raises ``Aborted`` and ``FailedPrecondition``."""
+    """Apply a commit, or give the outcome of the same one.
+
+    Raises ``Aborted`` and ``FailedPrecondition``.
+    """
     scheduler = leases.own_scheduler(transaction, request.scheduler_id)
     if request.number == scheduler.last_commit and request.number:
         return execution.CommitResponse.FromString(scheduler.last_outcome)
@@ -225,7 +231,7 @@ class _Commit:
                 continue
             if spec.ByteSize() > MAX_BODY:
                 raise InvalidArgument(
-                    f"task '{spec.key}' has {spec.ByteSize()} bytes, at most {MAX_BODY} can be stored",
+                    f"task '{spec.key}' has {spec.ByteSize()} bytes, {MAX_BODY} are the most",
                     reason="TASK_TOO_LARGE",
                 )
             known.add(spec.key)

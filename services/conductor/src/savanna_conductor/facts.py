@@ -1,4 +1,7 @@
-"""Applying what a task has taught, in the transaction that records the task. Applying it twice changes nothing."""
+"""Applying what a task has taught, in the transaction that records the task.
+
+Applying it twice changes nothing.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,10 @@ Instance = cluster_pb2.Instance
 def apply(
     transaction: Transaction, operation: operation_pb2.Operation, taught: Sequence[bytes]
 ) -> None:
-    """Apply the facts of several tasks of one operation, in order. Raises ``InvalidArgument`` for what is no fact."""
+    """Apply the facts of several tasks of one operation, in order.
+
+    Raises ``InvalidArgument`` for what is no fact.
+    """
     merged = _merge(taught)
     if merged.instances:
         _apply_instances(transaction, operation, list(merged.instances))
@@ -38,7 +44,10 @@ def apply(
 
 
 def parse(data: bytes) -> cluster_pb2.Facts:
-    """Read facts. Raises ``InvalidArgument`` when they can not be read."""
+    """Read facts.
+
+    Raises ``InvalidArgument`` when they can not be read.
+    """
     try:
         return cluster_pb2.Facts.FromString(data)
     except DecodeError as error:
@@ -89,7 +98,10 @@ def _apply_instances(
 
 
 def _learn(stored: Instance, news: Instance) -> bool:
-    """Merge set fields into what is stored; a state never goes back. Says whether the state changed."""
+    """Merge set fields into what is stored; a state never goes back.
+
+    Says whether the state changed.
+    """
     before = stored.state
     stored.MergeFrom(news)
     stored.state = max(before, news.state)
@@ -145,11 +157,11 @@ def instance_counts(
     """Count the instances of a cluster by state."""
     table = schema.instance
     rows = transaction.connection.execute(
-        select(table.c.state, func.count())
+        select(table.c.state, func.count().label("number"))
         .where(table.c.cluster_id == operation.cluster_id)
         .group_by(table.c.state)
     )
-    return Counter({state: number for state, number in rows})
+    return Counter({row.state: row.number for row in rows})
 
 
 def _changed(operation: operation_pb2.Operation, each: Instance) -> operation_pb2.JournalEntry:

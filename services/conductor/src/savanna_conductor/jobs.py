@@ -22,7 +22,10 @@ MAX_OUTPUT = 16 * 2**20
 def apply_facts(
     transaction: Transaction, operation: operation_pb2.Operation, facts: job_pb2.JobFacts
 ) -> None:
-    """Apply what was learnt of a running job. A state never goes back; kept output is not kept twice."""
+    """Apply what was learnt of a running job.
+
+    A state never goes back; kept output is not kept twice.
+    """
     job = _read(transaction, operation.job_id)
     if job is None:
         return

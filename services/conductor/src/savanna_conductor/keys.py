@@ -1,4 +1,5 @@
-"""Secrets: key pairs of clusters, and the key file that encrypts everything secret in the database."""
+"""Secrets: key pairs of clusters, and the key file that encrypts everything secret in the
+database."""
 
 from __future__ import annotations
 
@@ -25,7 +26,10 @@ class Secrets:
 
     @classmethod
     def from_file(cls, path: Path) -> Secrets:
-        """Read the key file, or make it, readable by its owner alone. Raises ``FailedPrecondition``."""
+        """Read the key file, or make it, readable by its owner alone.
+
+        Raises ``FailedPrecondition``.
+        """
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError:
@@ -47,7 +51,10 @@ class Secrets:
         return self._fernet.encrypt(data)
 
     def decrypt(self, data: bytes) -> bytes:
-        """Decrypt. Raises ``FailedPrecondition`` when it was encrypted with another key."""
+        """Decrypt.
+
+        Raises ``FailedPrecondition`` when it was encrypted with another key.
+        """
         try:
             return self._fernet.decrypt(data)
         except InvalidToken as error:

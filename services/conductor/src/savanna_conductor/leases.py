@@ -23,7 +23,10 @@ MICROSECONDS = 1_000_000
 def renew_scheduler(
     transaction: Transaction, scheduler_id: str, address: str, *, lease_seconds: float
 ) -> None:
-    """Make or renew a scheduler's lease. Raises ``Aborted`` once it was taken over."""
+    """Make or renew a scheduler's lease.
+
+    Raises ``Aborted`` once it was taken over.
+    """
     until = transaction.now + int(lease_seconds * MICROSECONDS)
     table = schema.scheduler
     if find_scheduler(transaction, scheduler_id) is None:
@@ -53,14 +56,15 @@ def find_scheduler(transaction: Transaction, scheduler_id: str) -> Row[Any] | No
 
 
 def own_scheduler(transaction: Transaction, scheduler_id: str) -> Row[Any]:
-    """Read and lock the row of a scheduler that still has its operations. Raises ``Aborted`` otherwise.
+    """Read and lock the row of a scheduler that still has its operations.
 
-    A lease that is over but was not taken over still holds: nobody else has acted.
+    Raises ``Aborted`` otherwise.
+        A lease that is over but was not taken over still holds: nobody else has acted.
     """
     row = find_scheduler(transaction, scheduler_id)
     if row is None or row.lost:
         raise Aborted(
-            f"scheduler {scheduler_id} has lost its lease: it must forget what it owns and start anew",
+            f"scheduler {scheduler_id} has lost its lease: it must forget all and start anew",
             reason="LEASE_LOST",
         )
     return row
@@ -72,7 +76,8 @@ def release_scheduler(transaction: Transaction, scheduler_id: str) -> None:
 
 
 def take_over_ended(transaction: Transaction) -> None:
-    """Free the operations of all schedulers whose lease is over; from now on they can commit nothing."""
+    """Free the operations of all schedulers whose lease is over; from now on they can commit
+    nothing."""
     table = schema.scheduler
     query = select(table.c.id).where(table.c.lost.is_(False), table.c.lease_until < transaction.now)
     locked = dialect.skip_locked(transaction.connection, query)

@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 
 
 def build(given: ConductorSettings) -> serving.Parts:
-    """Build the service. Raises ``FailedPrecondition`` when the database is not at this version's schema."""
+    """Build the service.
+
+    Raises ``FailedPrecondition`` when the database is not at this version's schema.
+    """
     engine = dialect.open_engine(given.database_url, readers=given.readers)
     require_current(engine)
     secrets = Secrets.from_file(given.key_file)

@@ -29,7 +29,10 @@ FIRST_PLAN = "plan/1"
 
 
 def create(transaction: Transaction, operation: Operation) -> Operation:
-    """Store an operation with its first plan; ``state`` says whether it is held. Gives it with id and time."""
+    """Store an operation with its first plan; ``state`` says whether it is held.
+
+    Gives it with id and time.
+    """
     operation.id = str(uuid.uuid4())
     operation.create_time.FromMicroseconds(transaction.now)
     transaction.connection.execute(
@@ -107,7 +110,8 @@ def end(
     change: execution_service_pb2.EndOperation,
     final_state: cluster_pb2.Cluster.State.ValueType = cluster_pb2.Cluster.STATE_UNSPECIFIED,
 ) -> None:
-    """End an operation: skip its open tasks, say what became of the cluster, release what it held back."""
+    """End an operation: skip its open tasks, say what became of the cluster, release what it held
+    back."""
     operation.state = change.state
     if change.HasField("failure"):
         operation.failure.CopyFrom(change.failure)
@@ -232,7 +236,8 @@ def release_held(transaction: Transaction, cluster_id: str) -> None:
 
 
 def blocker_of(operation: Operation, others: Sequence[Operation]) -> Operation | None:
-    """Find what an operation waits for: deletes wait for everything, jobs for exclusive operations."""
+    """Find what an operation waits for: deletes wait for everything, jobs for exclusive
+    operations."""
     for other in others:
         if other.id == operation.id:
             continue

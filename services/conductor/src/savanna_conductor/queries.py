@@ -1,4 +1,7 @@
-"""Reading: clusters, operations, plans' facts, the journal. Plain functions on one snapshot."""
+"""Reading: clusters, operations, plans' facts, the journal.
+
+Plain functions on one snapshot.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,8 @@ MOST_ON_A_PAGE = 1000
 def clusters(
     connection: Connection, names: Sequence[cluster_service_pb2.OwnedName]
 ) -> list[cluster_pb2.Cluster]:
-    """Read clusters, one for each name; an empty one where there is none that the project may see."""
+    """Read clusters, one for each name; an empty one where there is none that the project may
+    see."""
     table = schema.cluster
     rows = connection.execute(select(table).where(table.c.id.in_({each.id for each in names})))
     found = {each.id: each for each in with_instances(connection, rows.all())}
@@ -76,7 +80,10 @@ def page(
     *,
     newest_first: bool = False,
 ) -> tuple[Sequence[Row[Any]], str]:
-    """Read a page in order of time and id, and the token of the next. Raises ``InvalidArgument``."""
+    """Read a page in order of time and id, and the token of the next.
+
+    Raises ``InvalidArgument``.
+    """
     if size < 0:
         raise InvalidArgument("page_size must not be negative", reason="PAGE_SIZE_INVALID")
     limit = min(size or MOST_ON_A_PAGE, MOST_ON_A_PAGE)
@@ -113,7 +120,10 @@ def _read_token(token: str) -> tuple[int, str]:
 
 
 def operation(connection: Connection, operation_id: str) -> operation_pb2.Operation:
-    """Read an operation with its counts. Raises ``NotFound``."""
+    """Read an operation with its counts.
+
+    Raises ``NotFound``.
+    """
     table = schema.operation
     row = connection.execute(select(table).where(table.c.id == operation_id)).one_or_none()
     if row is None:
@@ -187,7 +197,10 @@ def _note_attempt(
 
 
 def plan_facts(connection: Connection, operation_id: str) -> facts_service_pb2.GetPlanFactsResponse:
-    """Read everything that a plan needs. Raises ``NotFound``."""
+    """Read everything that a plan needs.
+
+    Raises ``NotFound``.
+    """
     answer = facts_service_pb2.GetPlanFactsResponse(operation=operation(connection, operation_id))
     table = schema.cluster
     query = select(table).where(table.c.id == answer.operation.cluster_id)
@@ -214,7 +227,10 @@ def plan_facts(connection: Connection, operation_id: str) -> facts_service_pb2.G
 def access(
     connection: Connection, cluster_id: str, names: Sequence[str]
 ) -> tuple[list[cluster_pb2.Instance], bytes]:
-    """Read instances of a cluster and its encrypted private key. Raises ``NotFound``."""
+    """Read instances of a cluster and its encrypted private key.
+
+    Raises ``NotFound``.
+    """
     table = schema.instance
     key = connection.execute(
         select(schema.cluster.c.private_key).where(schema.cluster.c.id == cluster_id)
@@ -237,7 +253,10 @@ def journal_after(
     sequence: int,
     limit: int,
 ) -> list[operation_pb2.JournalEntry]:
-    """Read entries after a position. The counter is taken last by writers, so none can appear before one that is seen."""
+    """Read entries after a position.
+
+    The counter is taken last by writers, so none can appear before one that is seen.
+    """
     table = schema.journal
     query = select(table.c.body).where(
         table.c.sequence > sequence, table.c.project_id == request.project_id

@@ -1,4 +1,5 @@
-"""The state of a cluster, from its goal and how far its instances are: pure decisions, states as data."""
+"""The state of a cluster, from its goal and how far its instances are: pure decisions, states as
+data."""
 
 from __future__ import annotations
 
@@ -50,7 +51,8 @@ def advance(
     current: Cluster.State.ValueType,
     counts: Mapping[Instance.State.ValueType, int],
 ) -> Cluster.State.ValueType:
-    """Give the state of a cluster under way: the earliest phase of its living instances, never going back.
+    """Give the state of a cluster under way: the earliest phase of its living instances, never
+    going back.
 
     ``counts`` are the cluster's instances by state.
     """

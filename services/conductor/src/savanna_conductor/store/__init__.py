@@ -1,1 +1,4 @@
-"""The database: tables, dialects, transactions. Nothing outside of this service knows SQL."""
+"""The database: tables, dialects, transactions.
+
+Nothing outside of this service knows SQL.
+"""

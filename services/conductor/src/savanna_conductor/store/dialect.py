@@ -15,7 +15,10 @@ _BUSY_MILLISECONDS = 30_000
 
 
 def open_engine(url: str, *, readers: int) -> Engine:
-    """Open a database. On SQLite: write-ahead log, every commit on disk, foreign keys, explicit transactions."""
+    """Open a database.
+
+    On SQLite: write-ahead log, every commit on disk, foreign keys, explicit transactions.
+    """
     if not url.startswith("sqlite"):
         return create_engine(url, pool_size=readers + 1, max_overflow=0, pool_pre_ping=True)
     engine = create_engine(
@@ -50,7 +53,10 @@ def open_engine(url: str, *, readers: int) -> Engine:
 
 
 def now(connection: Connection) -> int:
-    """Give the time of the database in microseconds. SQLite lives on this machine and has this machine's clock."""
+    """Give the time of the database in microseconds.
+
+    SQLite lives on this machine and has this machine's clock.
+    """
     if connection.dialect.name == "sqlite":
         return time.time_ns() // 1000
     asked = text("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
@@ -58,7 +64,10 @@ def now(connection: Connection) -> int:
 
 
 def lock_rows(connection: Connection, query: Select[Any]) -> Select[Any]:
-    """Lock the rows of a query until the end of the transaction. SQLite has one writer: there is nothing to lock."""
+    """Lock the rows of a query until the end of the transaction.
+
+    SQLite has one writer: there is nothing to lock.
+    """
     return query if connection.dialect.name == "sqlite" else query.with_for_update()
 
 

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 
 def migrate(engine: Engine) -> None:
-    """Bring a database to the newest schema; an empty one gets all of it. Running it again changes nothing."""
+    """Bring a database to the newest schema; an empty one gets all of it.
+
+    Running it again changes nothing.
+    """
     config = _config()
     with engine.connect().execution_options(savanna_writes=True) as connection, connection.begin():
         config.attributes["connection"] = connection

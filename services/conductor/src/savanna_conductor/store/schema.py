@@ -1,6 +1,8 @@
-"""The tables. Columns are what is filtered, sorted, unique or joined; ``body`` is the ready serialised message.
+"""The tables.
 
-Times are whole microseconds since 1970 by the clock of the database, so that both databases compare them alike.
+Columns are what is filtered, sorted, unique or joined; ``body`` is the ready serialised message.
+Times are whole microseconds since 1970 by the clock of the database, so that both databases compare
+them alike.
 """
 
 from __future__ import annotations

@@ -1,10 +1,12 @@
 """Transactions: one writer that commits in groups, and readers beside it.
 
-All writes of a process go through one thread. What arrives while a commit is under way shares the next one: one
-fsync for many. Each write runs in a savepoint of its own, so that its error is its own.
+All writes of a process go through one thread. What arrives while a commit is under way shares the
+next one: one fsync for many. Each write runs in a savepoint of its own, so that its error is its
+own.
 
-The journal's sequence comes from a counter row that is taken last in every writing transaction: whoever reads up to
-a number has seen all smaller ones, with any number of conductors (docs/adr/002-journal-sequence.md).
+The journal's sequence comes from a counter row that is taken last in every writing transaction:
+whoever reads up to a number has seen all smaller ones, with any number of conductors
+(docs/adr/002-journal-sequence.md).
 """
 
 from __future__ import annotations
@@ -32,7 +34,8 @@ JOURNAL = "journal"
 
 @dataclass
 class Transaction:
-    """A writing transaction: the connection, the time by the database, and what will be told in the journal."""
+    """A writing transaction: the connection, the time by the database, and what will be told in the
+    journal."""
 
     connection: Connection
     now: int
@@ -47,7 +50,8 @@ Write = Callable[[Transaction], Any]
 
 
 class Store:
-    """The database as the rest of the service sees it: ``write`` and ``read`` run plain functions in threads."""
+    """The database as the rest of the service sees it: ``write`` and ``read`` run plain functions
+    in threads."""
 
     def __init__(self, engine: Engine, *, readers: int = 4) -> None:
         self._engine = engine
@@ -66,7 +70,8 @@ class Store:
         return await self._readers.run(self._read, function)
 
     async def wait_for_change(self, seconds: float) -> None:
-        """Wait until this process has written something, at most so long: others' writes are seen by looking."""
+        """Wait until this process has written something, at most so long: others' writes are seen
+        by looking."""
         try:
             async with asyncio.timeout(seconds):
                 await self._changed.wait()

@@ -26,8 +26,10 @@ class Phase(StrEnum):
 
     ASSIGNING = "assigning"
     """Its hand-out is being recorded."""
+
     ASSIGNED = "assigned"
     """In the hands of an engine."""
+
     ENDED = "ended"
     """Succeeded, failed or skipped."""
 
@@ -57,6 +59,7 @@ class TaskNode:
     not_before: float = 0.0
     waiting_since: float | None = None
     """When it first answered "not yet"."""
+
     unwanted: bool = False
     """Nobody waits for its result: it is being stopped, and ends skipped."""
 

@@ -31,6 +31,7 @@ class Policy:
 
     offer_ttl: float = 3.0
     """Offers that lay longer than this are refused by engines."""
+
     commit_changes: int = 500
     """Most changes of one commit."""
 

@@ -274,8 +274,8 @@ class Results:
         failure = Failure(
             reason="FACTS_REFUSED",
             message=(
-                f"what '{node.spec.title or node.spec.key}' told of the cluster was refused; this is "
-                "a fault of the engine or the plugin: report it with the operation's id"
+                f"what '{node.spec.title or node.spec.key}' told of the cluster was refused; this "
+                "is a fault of the engine or the plugin: report it with the operation's id"
             ),
             instance=node.spec.instance,
             task_key=node.spec.key,
