@@ -113,7 +113,8 @@ async def test_the_request_and_what_is_left_of_its_time_travel_with_the_call(
     request, left = echo.seen[0]
     assert request == context.RequestContext("req-1", "p1", "u1", "Ann", ("member", "admin"))
     assert left is not None
-    assert 0 < left <= 5.0
+    # gRPC rounds time-outs up on their way.
+    assert 0 < left <= 5.1
 
 
 async def test_a_call_that_takes_too_long_ends_with_its_deadline(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 
-from savanna_kit import logs, settings, telemetry
+from savanna_kit import errors, logs, settings, telemetry
 from savanna_kit.channels import MAX_MESSAGE
 from savanna_kit.interceptors import ServerLayers
 
@@ -130,9 +130,22 @@ def main(kind: type[settings.ServiceSettings], build: Build) -> None:
         sys.stderr.write(f"{error}\n")
         sys.exit(2)
     logs.configure(level=given.log_level, form=given.log_format)
-    parts = build(given)
-    telemetry.configure(f"savanna-{parts.name}")
-    run(serve([parts]))
+
+    async def program() -> None:
+        # Built inside the loop: channels belong to the loop that runs when they are made.
+        parts = _built(build, given)
+        telemetry.configure(f"savanna-{parts.name}")
+        await serve([parts])
+
+    run(program())
+
+
+def _built(build: Build, given: settings.ServiceSettings) -> Parts:
+    try:
+        return build(given)
+    except (settings.SettingsError, errors.SavannaError) as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(2)
 
 
 def run(program: Any) -> None:  # noqa: ANN401 - a coroutine of any kind
@@ -167,7 +180,14 @@ class _Server:
         if listen.startswith("unix:"):
             # A socket file that a killed process left is in the way of the next one.
             _remove_socket(listen.removeprefix("unix:"))
-        port = self._server.add_insecure_port(listen)
+        try:
+            port = self._server.add_insecure_port(listen)
+        except RuntimeError as error:
+            raise errors.FailedPrecondition(
+                f"nothing can be served at {listen}: it is in use, or not an address of this "
+                "machine; end what uses it, or choose another address",
+                reason="ADDRESS_NOT_FREE",
+            ) from error
         host, _, _ = listen.rpartition(":")
         address = listen if listen.startswith("unix:") else f"{host}:{port}"
         self._parts.addresses[:] = [address]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,12 +124,5 @@ def _authenticator(settings: ApiSettings) -> Authenticator:
 
 
 def main() -> None:
-    """Run the gateway as a command.
-
-    Exits with 2 for settings that can not be used.
-    """
-    try:
-        serving.main(ApiSettings, build)
-    except SettingsError as error:
-        sys.stderr.write(f"{error}\n")
-        sys.exit(2)
+    """Run ``savanna-api``."""
+    serving.main(ApiSettings, build)

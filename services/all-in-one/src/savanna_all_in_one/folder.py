@@ -1,0 +1,73 @@
+"""The data directory: what lies where, one process at a time, sockets that nobody else reaches."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from savanna_kit.errors import FailedPrecondition
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_LONGEST_SOCKET_FOLDER = 80
+"""A socket's path has 107 bytes at most (unix(7)); the rest is for its name."""
+
+
+class DataFolder:
+    """Names of everything that a data directory holds."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+        self.database_url = f"sqlite:///{self.path / 'savanna.db'}"
+        self.key_file = self.path / "savanna.key"
+        self.log_file = self.path / "savanna.log"
+        self.hosts = self.path / "hosts"
+
+    def make(self) -> None:
+        """Make the folder, closed to other users."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise FailedPrecondition(
+                f"the data directory {self.path} can not be made ({error.strerror}); "
+                "choose another with --data-dir"
+            ) from error
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other processes out until the block ends.
+
+        Raises ``FailedPrecondition`` when one is in.
+        """
+        descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(descriptor)
+            raise FailedPrecondition(
+                f"another process uses {self.path}; end it, or choose another with --data-dir"
+            ) from error
+        try:
+            yield
+        finally:
+            os.close(descriptor)
+
+    @contextmanager
+    def sockets(self) -> Iterator[Path]:
+        """Make a folder for sockets that only this user may enter, and remove it at the end."""
+        folder = self.path / "sockets"
+        if len(str(folder)) > _LONGEST_SOCKET_FOLDER:
+            folder = Path(tempfile.mkdtemp(prefix="savanna-"))
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(mode=0o700)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)

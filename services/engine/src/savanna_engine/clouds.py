@@ -1,0 +1,30 @@
+"""The clouds that an engine can be told to use; each is imported only when it is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from savanna_kit.settings import SettingsError
+
+if TYPE_CHECKING:
+    from savanna_engine.cloud.base import Cloud
+    from savanna_engine.remote.base import Remote
+    from savanna_engine.settings import EngineSettings
+
+
+def open_cloud(given: EngineSettings) -> tuple[Cloud, Remote]:
+    """Give the cloud and the channel to its hosts.
+
+    Raises ``SettingsError`` for a cloud that does not exist.
+    """
+    if given.cloud == "local":
+        from savanna_engine.cloud.local import LocalCloud
+        from savanna_engine.remote.fabric import FabricRemote
+
+        return LocalCloud(given.local_dir, hosts=given.local_hosts), FabricRemote()
+    if given.cloud == "simulated":
+        from savanna_engine.cloud.simulated import SimulatedCloud
+        from savanna_engine.remote.simulated import SimulatedRemote
+
+        return SimulatedCloud(given.simulator), SimulatedRemote(given.simulator)
+    raise SettingsError(f"SAVANNA_ENGINE_CLOUD={given.cloud} is not known; use local or simulated")

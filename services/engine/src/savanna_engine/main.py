@@ -1,0 +1,129 @@
+"""The engine's composition root."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack, asynccontextmanager
+from random import Random
+from typing import TYPE_CHECKING
+
+from savanna.conductor.v1 import execution_service_pb2_grpc, facts_service_pb2_grpc
+from savanna.engine.v1 import cloud_service_pb2_grpc
+from savanna_engine.access import Access
+from savanna_engine.clouds import open_cloud
+from savanna_engine.planner.answer import Limits
+from savanna_engine.plugins import Plugins
+from savanna_engine.runner import Runner
+from savanna_engine.schedulers import Schedulers
+from savanna_engine.service import CloudService
+from savanna_engine.settings import EngineSettings
+from savanna_engine.steps.plan import PlanStep
+from savanna_engine.steps.scripts import ScriptSteps
+from savanna_engine.steps.servers import ServerSteps
+from savanna_kit import serving
+from savanna_kit.channels import connect
+from savanna_kit.executors import BoundedExecutor
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    import grpc
+
+
+class Hands:
+    """What an engine works with: its cloud, the channel to its hosts, and threads for both."""
+
+    def __init__(self, given: EngineSettings) -> None:
+        self.cloud, self.remote = open_cloud(given)
+        self.cloud_threads = BoundedExecutor("cloud", given.cloud_slots)
+        self.ssh_threads = BoundedExecutor("ssh", given.ssh_slots)
+        # Looks at the cloud for users must not wait behind what is being made.
+        self.look_threads = BoundedExecutor("look", 2)
+
+    def close(self) -> None:
+        """Let go of everything; servers and what runs on them stay."""
+        for each in (self.cloud_threads, self.ssh_threads, self.look_threads):
+            each.close()
+        self.remote.close()
+        self.cloud.close()
+
+
+def build(given: EngineSettings) -> serving.Parts:
+    """Build the service.
+
+    Raises ``SettingsError`` for a cloud that does not exist.
+    """
+    hands = Hands(given)
+    conductor = connect(given.conductor)
+    plugins = [connect(each) for each in given.plugins]
+    schedulers = Schedulers(
+        execution_service_pb2_grpc.ExecutionServiceStub(conductor),
+        make_runner(given, hands, conductor, plugins),
+        given,
+        Random(),
+    )
+    return serving.Parts(
+        name="engine",
+        listen=given.listen,
+        drain_seconds=given.drain_seconds,
+        resources=[_closing(hands, [conductor, *plugins])],
+        loops=[schedulers.run],
+        drains=[schedulers.drain],
+        served=[
+            serving.Served(
+                "savanna.engine.v1.CloudService",
+                cloud_service_pb2_grpc.add_CloudServiceServicer_to_server,
+                CloudService(hands.cloud, hands.look_threads),
+            )
+        ],
+    )
+
+
+def make_runner(
+    given: EngineSettings,
+    hands: Hands,
+    conductor: grpc.aio.Channel,
+    plugins: list[grpc.aio.Channel],
+) -> Runner:
+    """Say how each kind of step is done."""
+    facts: facts_service_pb2_grpc.FactsServiceAsyncStub = facts_service_pb2_grpc.FactsServiceStub(
+        conductor
+    )
+    access = Access(facts, hands.remote)
+    servers = ServerSteps(
+        hands.cloud,
+        hands.remote,
+        access,
+        cloud_threads=hands.cloud_threads,
+        ssh_threads=hands.ssh_threads,
+    )
+    scripts = ScriptSteps(hands.remote, access, facts, hands.ssh_threads)
+    limits = Limits(
+        boot_patience=given.boot_patience_seconds, delete_patience=given.delete_patience_seconds
+    )
+    kinds = {
+        "plan": PlanStep(facts, Plugins(plugins), limits).plan,
+        "prepare_cluster": servers.prepare_cluster,
+        "create_server": servers.create_server,
+        "await_server": servers.await_server,
+        "delete_server": servers.delete_server,
+        "remove_cluster": servers.remove_cluster,
+        "run_script": scripts.run_script,
+        "start_job": scripts.start_job,
+        "await_job": scripts.await_job,
+        "stop_job": scripts.stop_job,
+    }
+    return Runner(kinds, scripts.interrupt)
+
+
+@asynccontextmanager
+async def _closing(hands: Hands, channels: list[grpc.aio.Channel]) -> AsyncIterator[None]:
+    async with AsyncExitStack() as stack:
+        stack.callback(hands.close)
+        for each in channels:
+            await stack.enter_async_context(each)
+        yield
+
+
+def main() -> None:
+    """Run ``savanna-engine``."""
+    serving.main(EngineSettings, build)

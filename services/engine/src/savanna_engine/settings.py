@@ -1,0 +1,52 @@
+"""What the engine can be told."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+from pydantic import Field
+
+from savanna_kit.settings import ServiceSettings, prefixed
+
+
+class EngineSettings(ServiceSettings):
+    """The engine does: one atomic step at a time, in clouds and on hosts."""
+
+    model_config = prefixed("ENGINE")
+
+    listen: str = Field(
+        "127.0.0.1:8390",
+        description="Where gRPC is served (what the cloud offers): host:port or unix:/path.",
+    )
+    engine_id: str = Field(
+        default_factory=socket.gethostname,
+        description="Name of this engine, for people; the same over restarts.",
+    )
+    conductor: str = Field(
+        "127.0.0.1:8388", description="Address of the conductor: host:port or unix:/path."
+    )
+    plugins: list[str] = Field(
+        default_factory=list, description="Addresses of plugin servers; a JSON list."
+    )
+    cloud: str = Field("local", description="Where hosts are made: local or simulated.")
+    local_dir: Path = Field(
+        Path("savanna-hosts"), description="Folder of the hosts that the local cloud makes."
+    )
+    local_hosts: str = Field(
+        "auto",
+        description="How the local cloud makes hosts: namespaces (root), loopback, or auto.",
+    )
+    simulator: str = Field("127.0.0.1:8396", description="Address of the simulated cloud.")
+    ssh_slots: int = Field(16, description="Steps on hosts at once.", ge=1)
+    cloud_slots: int = Field(16, description="Calls of the cloud at once.", ge=1)
+    plan_slots: int = Field(4, description="Plans at once.", ge=1)
+    find_schedulers_seconds: float = Field(
+        0.5, description="How often to look for schedulers that are new.", gt=0
+    )
+    boot_patience_seconds: float = Field(
+        900.0, description="A server that does not answer by then is replaced.", gt=0
+    )
+    delete_patience_seconds: float = Field(
+        600.0, description="How long the cloud may take to remove a server.", gt=0
+    )
