@@ -190,6 +190,9 @@ class ListServersRequest(_message.Message):
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     METADATA_FIELD_NUMBER: _builtins.int
+    ID_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """Only the server with this id; empty for any."""
     @_builtins.property
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """All of these must match; empty for all servers."""
@@ -198,10 +201,11 @@ class ListServersRequest(_message.Message):
         self,
         *,
         metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["metadata", b"metadata"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "metadata", b"metadata"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -409,6 +413,7 @@ class PollCommandRequest(_message.Message):
     KEY_FIELD_NUMBER: _builtins.int
     OFFSET_FIELD_NUMBER: _builtins.int
     WAIT_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
     address: _builtins.str
     """Address of the host."""
     operation_id: _builtins.str
@@ -417,6 +422,8 @@ class PollCommandRequest(_message.Message):
     """Key."""
     offset: _builtins.int
     """Position in its output from which to read."""
+    epoch: _builtins.int
+    """Epoch of one who waits for its own command: once a higher epoch owns the key, the look is refused; 0 looks whoever owns it."""
     @_builtins.property
     def wait(self) -> _duration_pb2.Duration:
         """How long to wait for its end."""
@@ -429,10 +436,11 @@ class PollCommandRequest(_message.Message):
         key: _builtins.str = ...,
         offset: _builtins.int = ...,
         wait: _duration_pb2.Duration | None = ...,
+        epoch: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["wait", b"wait"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "key", b"key", "offset", b"offset", "operation_id", b"operation_id", "wait", b"wait"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "epoch", b"epoch", "key", b"key", "offset", b"offset", "operation_id", b"operation_id", "wait", b"wait"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -560,7 +568,9 @@ Global___AddBehaviorsResponse: _TypeAlias = AddBehaviorsResponse  # noqa: Y015
 
 @_typing.final
 class Behavior(_message.Message):
-    """How matching servers behave."""
+    """How matching servers behave. What is unset, 0, false or empty leaves what earlier behaviours say. Behaviours of booting are read when
+    a server is made, all others whenever it is used.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -594,7 +604,7 @@ class Behavior(_message.Message):
     command_glob: _builtins.str
     """Glob on command keys for command_exit_code; empty for all."""
     command_failures: _builtins.int
-    """At most this many commands are failed so; 0 for no limit."""
+    """At most this many commands of each server are failed so; 0 for no limit."""
     @_builtins.property
     def boot_time(self) -> _duration_pb2.Duration:
         """How long it boots; unset leaves it."""
@@ -714,11 +724,11 @@ class CommandRecord(_message.Message):
     epoch: _builtins.int
     """Epoch."""
     begin_order: _builtins.int
-    """Order of the beginning over all hosts, from 1."""
+    """Order of the beginning among all beginnings and ends on all hosts, from 1."""
     end_order: _builtins.int
-    """Order of the end over all hosts; 0 while it runs."""
+    """Order of the end in the same count; 0 while it runs."""
     exit_code: _builtins.int
-    """Exit code; unset while it runs; -15 when it was stopped."""
+    """Exit code; unset while it runs; -15 when it was stopped, -9 when its server was removed under it."""
     script: _builtins.str
     """Script."""
     @_builtins.property

@@ -84,7 +84,7 @@ class SimulatedCloudServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetLimits(self, request, context):
-        """Flavors, images, networks and quotas.
+        """How many servers there may be, and are.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -273,14 +273,16 @@ class SimulatedHostServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def PollCommand(self, request, context):
-        """Looks at a command; waits up to the given time for its end. Errors: UNAVAILABLE, NOT_FOUND.
+        """Looks at a command; waits up to the given time for its end. Errors: UNAVAILABLE, NOT_FOUND, FAILED_PRECONDITION when a higher epoch
+        owns the key.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def StopCommand(self, request, context):
-        """Stops a command and waits until it has stopped. Stopping one that is not there succeeds. Errors: UNAVAILABLE.
+        """Stops a command and waits until it has stopped. Stopping one that is not there succeeds, and keeps this and lower epochs from
+        beginning it later. Errors: UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -42,7 +42,7 @@ class SimulatedCloudServiceStub:
     DeleteServer: _grpc.UnaryUnaryMultiCallable[_simulator_service_pb2.DeleteServerRequest, _simulator_service_pb2.DeleteServerResponse]
     """Removes a server. Removing one that is not there succeeds."""
     GetLimits: _grpc.UnaryUnaryMultiCallable[_simulator_service_pb2.GetLimitsRequest, _simulator_service_pb2.GetLimitsResponse]
-    """Flavors, images, networks and quotas."""
+    """How many servers there may be, and are."""
 
 @_typing.type_check_only
 class SimulatedCloudServiceAsyncStub(SimulatedCloudServiceStub):
@@ -58,7 +58,7 @@ class SimulatedCloudServiceAsyncStub(SimulatedCloudServiceStub):
     DeleteServer: _aio.UnaryUnaryMultiCallable[_simulator_service_pb2.DeleteServerRequest, _simulator_service_pb2.DeleteServerResponse]  # type: ignore[assignment]
     """Removes a server. Removing one that is not there succeeds."""
     GetLimits: _aio.UnaryUnaryMultiCallable[_simulator_service_pb2.GetLimitsRequest, _simulator_service_pb2.GetLimitsResponse]  # type: ignore[assignment]
-    """Flavors, images, networks and quotas."""
+    """How many servers there may be, and are."""
 
 class SimulatedCloudServiceServicer(metaclass=_abc_1.ABCMeta):
     """Verbs of a cloud, as the engine's cloud driver uses them."""
@@ -95,7 +95,7 @@ class SimulatedCloudServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _simulator_service_pb2.GetLimitsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_simulator_service_pb2.GetLimitsResponse, _abc.Awaitable[_simulator_service_pb2.GetLimitsResponse]]:
-        """Flavors, images, networks and quotas."""
+        """How many servers there may be, and are."""
 
 def add_SimulatedCloudServiceServicer_to_server(servicer: SimulatedCloudServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
@@ -109,9 +109,13 @@ class SimulatedHostServiceStub:
     StartCommand: _grpc.UnaryUnaryMultiCallable[_simulator_service_pb2.StartCommandRequest, _simulator_service_pb2.StartCommandResponse]
     """Begins a command, or finds it. Errors: UNAVAILABLE when the host does not answer, FAILED_PRECONDITION when a higher epoch owns the key."""
     PollCommand: _grpc.UnaryUnaryMultiCallable[_simulator_service_pb2.PollCommandRequest, _simulator_service_pb2.PollCommandResponse]
-    """Looks at a command; waits up to the given time for its end. Errors: UNAVAILABLE, NOT_FOUND."""
+    """Looks at a command; waits up to the given time for its end. Errors: UNAVAILABLE, NOT_FOUND, FAILED_PRECONDITION when a higher epoch
+    owns the key.
+    """
     StopCommand: _grpc.UnaryUnaryMultiCallable[_simulator_service_pb2.StopCommandRequest, _simulator_service_pb2.StopCommandResponse]
-    """Stops a command and waits until it has stopped. Stopping one that is not there succeeds. Errors: UNAVAILABLE."""
+    """Stops a command and waits until it has stopped. Stopping one that is not there succeeds, and keeps this and lower epochs from
+    beginning it later. Errors: UNAVAILABLE.
+    """
 
 @_typing.type_check_only
 class SimulatedHostServiceAsyncStub(SimulatedHostServiceStub):
@@ -121,9 +125,13 @@ class SimulatedHostServiceAsyncStub(SimulatedHostServiceStub):
     StartCommand: _aio.UnaryUnaryMultiCallable[_simulator_service_pb2.StartCommandRequest, _simulator_service_pb2.StartCommandResponse]  # type: ignore[assignment]
     """Begins a command, or finds it. Errors: UNAVAILABLE when the host does not answer, FAILED_PRECONDITION when a higher epoch owns the key."""
     PollCommand: _aio.UnaryUnaryMultiCallable[_simulator_service_pb2.PollCommandRequest, _simulator_service_pb2.PollCommandResponse]  # type: ignore[assignment]
-    """Looks at a command; waits up to the given time for its end. Errors: UNAVAILABLE, NOT_FOUND."""
+    """Looks at a command; waits up to the given time for its end. Errors: UNAVAILABLE, NOT_FOUND, FAILED_PRECONDITION when a higher epoch
+    owns the key.
+    """
     StopCommand: _aio.UnaryUnaryMultiCallable[_simulator_service_pb2.StopCommandRequest, _simulator_service_pb2.StopCommandResponse]  # type: ignore[assignment]
-    """Stops a command and waits until it has stopped. Stopping one that is not there succeeds. Errors: UNAVAILABLE."""
+    """Stops a command and waits until it has stopped. Stopping one that is not there succeeds, and keeps this and lower epochs from
+    beginning it later. Errors: UNAVAILABLE.
+    """
 
 class SimulatedHostServiceServicer(metaclass=_abc_1.ABCMeta):
     """A simulated SSH channel with the guarantees of the far-side wrapper."""
@@ -142,7 +150,9 @@ class SimulatedHostServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _simulator_service_pb2.PollCommandRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_simulator_service_pb2.PollCommandResponse, _abc.Awaitable[_simulator_service_pb2.PollCommandResponse]]:
-        """Looks at a command; waits up to the given time for its end. Errors: UNAVAILABLE, NOT_FOUND."""
+        """Looks at a command; waits up to the given time for its end. Errors: UNAVAILABLE, NOT_FOUND, FAILED_PRECONDITION when a higher epoch
+        owns the key.
+        """
 
     @_abc_1.abstractmethod
     def StopCommand(
@@ -150,7 +160,9 @@ class SimulatedHostServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _simulator_service_pb2.StopCommandRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_simulator_service_pb2.StopCommandResponse, _abc.Awaitable[_simulator_service_pb2.StopCommandResponse]]:
-        """Stops a command and waits until it has stopped. Stopping one that is not there succeeds. Errors: UNAVAILABLE."""
+        """Stops a command and waits until it has stopped. Stopping one that is not there succeeds, and keeps this and lower epochs from
+        beginning it later. Errors: UNAVAILABLE.
+        """
 
 def add_SimulatedHostServiceServicer_to_server(servicer: SimulatedHostServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
