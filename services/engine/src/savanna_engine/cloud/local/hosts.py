@@ -178,15 +178,7 @@ class LoopbackHosts:
         if os.geteuid() == 0:
             # OpenSSH refuses to start as root without the folder that its service makes at boot.
             Path("/run/sshd").mkdir(exist_ok=True, mode=0o755)
-        with (folder / "sshd.log").open("ab") as log:
-            process = subprocess.Popen(
-                [sshd.SSHD, "-D", "-e", "-f", str(folder / "etc" / "sshd_config")],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=environment,
-                start_new_session=True,
-            )
+        pid = self._start(order, folder, environment)
         record = HostRecord(
             instance_id=order.instance_id,
             cluster_id=order.cluster_id,
@@ -196,8 +188,8 @@ class LoopbackHosts:
             port=place.port,
             user=self.username,
             host_public_key=order.host_public_key,
-            pid=process.pid,
-            started=marks.start_time(process.pid),
+            pid=pid,
+            started=marks.start_time(pid),
         )
         wait_for(lambda: self.is_up(record), f"the SSH server of {order.name} does not listen")
         return record
@@ -215,6 +207,22 @@ class LoopbackHosts:
 
     def clean_cloud(self) -> None:
         """Leave nothing to remove: there is no bridge."""
+
+    def _start(self, order: ServerOrder, folder: Path, environment: dict[str, str]) -> int:
+        # Not a child of this process, which would have to wait for its end one day.
+        said = folder / "sshd-pid"
+        server = [sshd.SSHD, "-D", "-e", "-f", str(folder / "etc" / "sshd_config")]
+        with (folder / "sshd.log").open("ab") as log:
+            subprocess.run(
+                ["setsid", "--fork", "sh", "-c", 'echo $$ >"$0"; exec "$@"', str(said), *server],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=environment,
+                check=True,
+                timeout=START_TIMEOUT,
+            )
+        return int(wait_for(lambda: _read(said), f"no process of {order.name} started"))
 
     def _environment(self, order: ServerOrder) -> dict[str, str]:
         spark = self._distribution if order.image_id == catalog.SPARK_IMAGE_ID else None
@@ -267,6 +275,10 @@ def first_child(outer_pid_file: Path) -> int:
     except OSError:
         return 0
     return int(children[0]) if outer and children else 0
+
+
+def _read(path: Path) -> str:
+    return path.read_text().strip() if path.exists() else ""
 
 
 def wait_for(look: Callable[[], T], otherwise: str) -> T:
