@@ -1,0 +1,146 @@
+"""The channel to simulated hosts, over the simulator's gRPC service.
+
+The simulator's shell understands ``sleep``, ``echo`` and ``exit``; files are accepted and not kept,
+and standard error is not kept apart. Who a host is can not be checked: there are no keys.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, TypeVar
+
+import grpc
+from google.protobuf.duration_pb2 import Duration
+
+from savanna.simulator.v1 import simulator_service_pb2 as messages
+from savanna.simulator.v1 import simulator_service_pb2_grpc as stubs
+from savanna_engine.remote.base import RunState
+from savanna_engine.remote.errors import (
+    HostUnreachable,
+    RemoteError,
+    RunNotFound,
+    RunTimeout,
+    StaleEpoch,
+)
+from savanna_kit.channels import MAX_MESSAGE
+from savanna_kit.interceptors import outgoing_metadata
+
+if TYPE_CHECKING:
+    from savanna_engine.remote.base import Command, Host, RunId
+
+    Q = TypeVar("Q")
+    A = TypeVar("A")
+
+_CALL_SECONDS = 10.0
+_LOOK_SECONDS = 10.0
+_OPTIONS = (
+    ("grpc.max_receive_message_length", MAX_MESSAGE),
+    ("grpc.max_send_message_length", MAX_MESSAGE),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 500),
+)
+
+
+class SimulatedRemote:
+    """Hosts of the simulator at an address, "host:port" or "unix:/path"."""
+
+    def __init__(self, address: str) -> None:
+        self._channel = grpc.insecure_channel(address, options=_OPTIONS)
+        self._stub = stubs.SimulatedHostServiceStub(self._channel)
+
+    def check(self, host: Host, timeout: float) -> None:
+        """Look for a command that is not there: a host that says so answers."""
+        request = messages.PollCommandRequest(address=host.address)
+        try:
+            _ask(self._stub.PollCommand, request, timeout)
+        except RunNotFound:
+            return
+
+    def run(self, host: Host, run: RunId, command: Command, timeout: float) -> RunState:
+        """Start or find, then wait: two calls when the command ends soon."""
+        deadline = time.monotonic() + timeout
+        self.start(host, run, command, min(timeout, _CALL_SECONDS))
+        output = b""
+        while True:
+            left = max(0.0, deadline - time.monotonic())
+            state = self._look(host, run, offset=len(output), wait=left, epoch=run.epoch)
+            output += state.output
+            if state.exit_code is not None:
+                return RunState(output, exit_code=state.exit_code)
+            if not left:
+                self.stop(host, run, _CALL_SECONDS)
+                raise RunTimeout(f"'{run.key}' did not end in {timeout:g} s", output)
+
+    def start(self, host: Host, run: RunId, command: Command, timeout: float) -> None:
+        """Start or find the run."""
+        request = messages.StartCommandRequest(
+            address=host.address,
+            operation_id=run.operation_id,
+            key=run.key,
+            epoch=run.epoch,
+            adopt=command.adopt,
+            script=command.script,
+            environment=command.environment,
+        )
+        _ask(self._stub.StartCommand, request, timeout)
+
+    def poll(
+        self, host: Host, run: RunId, *, output_offset: int, errors_offset: int, timeout: float
+    ) -> RunState:
+        """Look at a run, without waiting."""
+        del errors_offset
+        return self._look(host, run, offset=output_offset, timeout=timeout)
+
+    def stop(self, host: Host, run: RunId, timeout: float) -> None:
+        """Stop a run."""
+        request = messages.StopCommandRequest(
+            address=host.address, operation_id=run.operation_id, key=run.key, epoch=run.epoch
+        )
+        _ask(self._stub.StopCommand, request, timeout)
+
+    def forget(self, host_address: str) -> None:
+        """Do nothing: all hosts share one channel."""
+
+    def close(self) -> None:
+        """Close the channel."""
+        self._channel.close()
+
+    def _look(
+        self,
+        host: Host,
+        run: RunId,
+        *,
+        offset: int,
+        wait: float = 0.0,
+        epoch: int = 0,
+        timeout: float = _CALL_SECONDS,
+    ) -> RunState:
+        wait = min(wait, _LOOK_SECONDS)
+        request = messages.PollCommandRequest(
+            address=host.address,
+            operation_id=run.operation_id,
+            key=run.key,
+            offset=offset,
+            wait=Duration(seconds=int(wait), nanos=int(wait % 1 * 1e9)),
+            epoch=epoch,
+        )
+        answer = _ask(self._stub.PollCommand, request, wait + timeout)
+        exit_code = answer.exit_code if answer.HasField("exit_code") else None
+        return RunState(answer.output, exit_code=exit_code)
+
+
+def _ask(call: grpc.UnaryUnaryMultiCallable[Q, A], request: Q, timeout: float) -> A:
+    try:
+        return call(request, timeout=timeout, metadata=tuple(outgoing_metadata()))
+    except grpc.RpcError as failure:
+        raise _remote_error(failure) from failure
+
+
+def _remote_error(failure: grpc.RpcError) -> RemoteError:
+    text = failure.details() or failure.code().name
+    if failure.code() is grpc.StatusCode.NOT_FOUND:
+        return RunNotFound(text)
+    if failure.code() is grpc.StatusCode.FAILED_PRECONDITION:
+        return StaleEpoch(text)
+    return HostUnreachable(text)
