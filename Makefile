@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 BIN := .venv/bin
-CODE := libs services plugins tests tools/setup tools/protos
+CODE := libs services plugins tests tools/setup tools/protos tools/settings_page
 
 .PHONY: help setup lock protos fmt lint types test check demo docs bench-launch bench-api clean
 
@@ -22,12 +22,13 @@ fmt: ## Format code and protos
 	@$(BIN)/ruff format -q $(CODE) && $(BIN)/ruff check -q --fix-only $(CODE)
 	@$(BIN)/buf format -w
 
-lint: ## Format, lint, floors, protos, generated code up to date
+lint: ## Format, lint, floors, protos; generated code and pages up to date
 	@$(BIN)/ruff format -q --check $(CODE)
 	@$(BIN)/ruff check -q $(CODE)
 	@$(BIN)/lint-imports --no-cache >.savanna/floors.log || { cat .savanna/floors.log; exit 1; }
 	@$(BIN)/buf lint && $(BIN)/buf format -d --exit-code >/dev/null
 	@$(BIN)/python tools/protos --check
+	@$(BIN)/python tools/settings_page --check
 
 types: ## mypy, strict
 	@$(BIN)/mypy --no-error-summary
@@ -39,7 +40,7 @@ check: setup lint types ## What CI runs: lint, types, and last the tests
 	@$(MAKE) --no-print-directory test
 
 docs: ## Generate docs/settings.md
-	@$(BIN)/python tools/settings_page >docs/settings.md
+	@$(BIN)/python tools/settings_page
 
 clean: ## Remove everything that make made
 	@rm -rf .venv .savanna .mypy_cache .ruff_cache .pytest_cache .hypothesis
