@@ -85,11 +85,10 @@ class Look:
 
 @dataclass
 class _Run:
-    """One key on one host: its latest command, who owns that, and up to which epoch none begins."""
+    """One key on one host: its latest command, and the highest epoch that has laid hands on it."""
 
     command: Command | None = None
     owner: int = _NO_EPOCH
-    barred: int = _NO_EPOCH
 
 
 @dataclass
@@ -140,16 +139,12 @@ class Hosts:
         now = self._settle()
         host = self._answering(address, now)
         run = host.runs.setdefault(name, _Run())
-        _refuse_older(name, epoch, max(run.owner, run.barred))
-        if run.command is not None and (epoch == run.owner or adopt):
-            run.owner = epoch
-            return
-        self._cut_off(run.command, now, STOPPED)
+        _refuse_older(name, epoch, run.owner)
+        is_found = run.command is not None and (epoch == run.owner or adopt)
         run.owner = epoch
-        if epoch == run.barred:
-            run.command = _never_begun(host.name, name, epoch, now)
-            return
-        run.command = self._begin(host, name, epoch, script, environment, now)
+        if not is_found:
+            self._cut_off(run.command, now, STOPPED)
+            run.command = self._begin(host, name, epoch, script, environment, now)
 
     def look(self, address: str, name: RunName, *, offset: int, epoch: int = 0) -> Look:
         """Look at a command.
@@ -173,11 +168,15 @@ class Hosts:
         Raises ``Unavailable``.
         """
         now = self._settle()
-        run = self._answering(address, now).runs.setdefault(name, _Run())
+        host = self._answering(address, now)
+        run = host.runs.setdefault(name, _Run())
         if run.owner > epoch:
             return
+        run.owner = epoch
         self._cut_off(run.command, now, STOPPED)
-        run.barred = max(run.barred, epoch)
+        if run.command is None:
+            # Its start may still be on the way: it finds that it has been stopped.
+            run.command = _never_begun(host.name, name, epoch, now)
 
     def commands(self, name_glob: str) -> list[Command]:
         """List what was run on the servers of these names, oldest first."""
@@ -240,7 +239,7 @@ class Hosts:
 
 
 def _never_begun(server: str, name: RunName, epoch: int, now: float) -> Command:
-    """Give what someone finds who comes after the stop: a command that ended and left no record."""
+    """Give a command that was stopped before it began; it is no record."""
     outcome = Outcome(0.0, STOPPED)
     return Command(server, name, epoch, "", {}, outcome, now, 0, ended=now, exit_code=STOPPED)
 
