@@ -1,0 +1,150 @@
+"""Servers behave as badly as they are told to, and the same seed does the same again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from google.protobuf.duration_pb2 import Duration
+
+from savanna.simulator.v1.simulator_service_pb2 import Behavior
+from savanna_kit import errors
+from savanna_simulator.behaviors import Behaviors
+from tests.unit.simulator.conftest import BOOT_SECONDS
+
+if TYPE_CHECKING:
+    from tests.unit.simulator.conftest import Simulator
+
+NAMES = [f"c1-worker-{number}" for number in range(1000)]
+
+
+async def test_only_servers_whose_name_matches_are_struck(simulator: Simulator) -> None:
+    await simulator.wish(Behavior(name_glob="c1-worker-*", ssh_dead=True))
+    worker, master = await simulator.boot("c1-worker-1"), await simulator.boot("c1-master-1")
+    with pytest.raises(errors.Unavailable):
+        await simulator.start(worker)
+    await simulator.start(master)
+
+
+async def test_a_server_boots_as_long_as_it_is_told_to(simulator: Simulator) -> None:
+    await simulator.wish(Behavior(boot_time=Duration(seconds=60)))
+    made = await simulator.create()
+    simulator.clock.advance(59)
+    assert [each.status for each in await simulator.servers(id=made.id)] == ["BUILD"]
+    simulator.clock.advance(1)
+    assert [each.status for each in await simulator.servers(id=made.id)] == ["ACTIVE"]
+
+
+async def test_a_server_that_does_not_boot_says_why_and_has_no_address(
+    simulator: Simulator,
+) -> None:
+    await simulator.wish(Behavior(boot_fails=True))
+    made = await simulator.create()
+    simulator.clock.advance(BOOT_SECONDS)
+    (server,) = await simulator.servers(id=made.id)
+    assert (server.status, server.address) == ("ERROR", "")
+    assert "did not boot" in server.fault
+
+
+async def test_a_slow_server_takes_its_time(simulator: Simulator) -> None:
+    await simulator.wish(Behavior(slowness=3))
+    address = await simulator.boot()
+    await simulator.start(address, "sleep 1\necho half\nsleep 1\nexit 2")
+    simulator.clock.advance(3)
+    assert await simulator.poll(address) == ("half\n", None)
+    simulator.clock.advance(3)
+    assert await simulator.poll(address) == ("half\n", 2)
+
+
+async def test_ssh_dies_once_enough_commands_were_begun_and_they_go_on(
+    simulator: Simulator,
+) -> None:
+    await simulator.wish(Behavior(ssh_dies_after=2))
+    address = await simulator.boot()
+    await simulator.start(address, key="a")
+    assert await simulator.poll(address, key="a") == ("", None)
+    await simulator.start(address, key="b")
+    for call in (simulator.start, simulator.poll, simulator.stop):
+        with pytest.raises(errors.Unavailable):
+            await call(address, key="a")
+    simulator.clock.advance(5)
+    assert [each.exit_code for each in await simulator.commands()] == [0, 0]
+
+
+async def test_the_reply_of_a_create_is_lost_but_the_server_is_made(simulator: Simulator) -> None:
+    await simulator.wish(Behavior(name_glob="*-1", create_reply_lost=True))
+    with pytest.raises(errors.Unavailable) as caught:
+        await simulator.create("c1-worker-1", savanna_instance="i1")
+    assert caught.value.reason == "REPLY_LOST"
+    assert [each.name for each in await simulator.servers(savanna_instance="i1")] == ["c1-worker-1"]
+    await simulator.create("c1-worker-2")
+
+
+async def test_chosen_commands_end_as_they_are_told_to_as_often_as_they_are_told_to(
+    simulator: Simulator,
+) -> None:
+    await simulator.wish(
+        Behavior(command_exit_code=9, command_glob="configure/*", command_failures=2)
+    )
+    one, other = await simulator.boot("c1-worker-1"), await simulator.boot("c1-worker-2")
+    ended = [await exit_code(simulator, one, f"configure/{number}") for number in range(3)]
+    assert ended == [9, 9, 4]
+    assert await exit_code(simulator, one, "start/1") == 4
+    assert await exit_code(simulator, other, "configure/1") == 9
+
+
+async def test_later_behaviours_win_field_by_field(simulator: Simulator) -> None:
+    address = await simulator.boot()
+    await simulator.wish(
+        Behavior(slowness=2, command_exit_code=1),
+        Behavior(slowness=4),
+        Behavior(command_exit_code=2, command_failures=1),
+    )
+    await simulator.start(address, "sleep 1", key="a")
+    simulator.clock.advance(3.9)
+    assert await simulator.poll(address, key="a") == ("", None)
+    simulator.clock.advance(0.1)
+    assert await simulator.poll(address, key="a") == ("", 2)
+    assert await exit_code(simulator, address, "b") == 1
+
+
+async def exit_code(simulator: Simulator, address: str, key: str) -> int | None:
+    _, code = await simulator.run(address, "exit 4", key=key)
+    return code
+
+
+async def test_behaviours_that_make_no_sense_are_refused_all_at_once(
+    simulator: Simulator,
+) -> None:
+    with pytest.raises(errors.InvalidArgument) as caught:
+        await simulator.wish(
+            Behavior(ssh_dead=True),
+            Behavior(probability=1.5, slowness=-1, ssh_dies_after=-1),
+        )
+    assert [each.field for each in caught.value.violations] == [
+        "behaviors[1].probability",
+        "behaviors[1].slowness",
+        "behaviors[1].ssh_dies_after",
+    ]
+    await simulator.start(await simulator.boot())
+
+
+def test_the_same_seed_strikes_the_same_servers_whatever_the_order_of_questions() -> None:
+    behavior = Behavior(probability=0.1, boot_fails=True)
+    forwards, backwards = struck([behavior], NAMES), struck([behavior], NAMES[::-1])
+    assert forwards == backwards
+    assert 50 < len(forwards) < 150
+    assert struck([behavior], NAMES, seed=8) != forwards
+
+
+def test_each_behaviour_draws_for_itself() -> None:
+    first = struck([Behavior(probability=0.5, boot_fails=True)], NAMES)
+    second = struck([Behavior(), Behavior(probability=0.5, boot_fails=True)], NAMES)
+    assert 150 < len(first & second) < 350
+
+
+def struck(behaviors: list[Behavior], names: list[str], seed: int = 7) -> set[str]:
+    """Say whose boot fails."""
+    all_behaviors = Behaviors(seed=seed, boot_seconds=1)
+    all_behaviors.add(behaviors)
+    return {each for each in names if all_behaviors.traits(each).boot_fails}
