@@ -46,3 +46,17 @@ class RunTimeout(RemoteError):
     def __init__(self, message: str, output: bytes = b"") -> None:
         super().__init__(message)
         self.output = output
+
+
+class RunLost(RemoteError):
+    """The run neither goes on nor has ended: the host broke it off, by a restart perhaps."""
+
+    reason = "RUN_LOST"
+    retryable = True
+
+
+class FarSideFailed(RemoteError):
+    """The host answered, but could not do what it was asked for: no space left, for example."""
+
+    reason = "FAR_SIDE_FAILED"
+    retryable = True

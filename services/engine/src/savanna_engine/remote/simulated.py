@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 _CALL_SECONDS = 10.0
 _LOOK_SECONDS = 10.0
+_STOPPED = 128 + 15
 _OPTIONS = (
     ("grpc.max_receive_message_length", MAX_MESSAGE),
     ("grpc.max_send_message_length", MAX_MESSAGE),
@@ -69,8 +70,7 @@ class SimulatedRemote:
             if state.exit_code is not None:
                 return RunState(output, exit_code=state.exit_code)
             if not left:
-                self.stop(host, run, _CALL_SECONDS)
-                raise RunTimeout(f"'{run.key}' did not end in {timeout:g} s", output)
+                return self._stop_late(host, run, timeout)
 
     def start(self, host: Host, run: RunId, command: Command, timeout: float) -> None:
         """Start or find the run."""
@@ -106,6 +106,15 @@ class SimulatedRemote:
         """Close the channel."""
         self._channel.close()
 
+    def _stop_late(self, host: Host, run: RunId, timeout: float) -> RunState:
+        """Stop a run that took too long; its state, if it ended by itself just now."""
+        self.stop(host, run, _CALL_SECONDS)
+        state = self._look(host, run, offset=0, epoch=run.epoch)
+        if state.exit_code == _STOPPED:
+            message = f"'{run.key}' on {host.instance} did not end in {timeout:g} s and was stopped"
+            raise RunTimeout(message, state.output)
+        return state
+
     def _look(
         self,
         host: Host,
@@ -127,6 +136,9 @@ class SimulatedRemote:
         )
         answer = _ask(self._stub.PollCommand, request, wait + timeout)
         exit_code = answer.exit_code if answer.HasField("exit_code") else None
+        if exit_code is not None and exit_code < 0:
+            # The simulator names the signal; the shell of a real host adds it to 128.
+            exit_code = 128 - exit_code
         return RunState(answer.output, exit_code=exit_code)
 
 
