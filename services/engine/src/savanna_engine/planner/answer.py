@@ -29,6 +29,8 @@ class Refusal:
     """A plugin's statement that the goal can not be reached, as a sentence for the user."""
 
     message: str
+    reason: str = "PLUGIN_REFUSED"
+    """PLUGIN_REFUSED, or PLUGIN_FAULT when what it answered makes no sense."""
 
 
 @dataclass

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from savanna.cluster.v1.cluster_pb2 import Cluster, Instance
 from savanna.operation.v1.operation_pb2 import Operation
 from savanna.plugin.v1.plugin_service_pb2 import PlanRequest, PlanResponse
 from savanna.scheduler.v1.scheduler_service_pb2 import Conclusion
-from savanna_engine.planner import retreat, specs
+from savanna_engine.planner import replies, retreat, specs
 from savanna_engine.planner.answer import Answer, Limits, Refusal
 from savanna_engine.planner.nodes import Nodes, survey
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from savanna.operation.v1.operation_pb2 import TaskSpec
-    from savanna.plugin.v1.plugin_service_pb2 import Step
     from savanna_engine.planner.situation import Situation
 
 
@@ -33,16 +33,20 @@ def decide(
 ) -> Answer:
     """Turn the plugin's steps into tasks, or lead back."""
     nodes = survey(situation)
-    if retreat.is_due(situation, nodes) or not isinstance(reply, PlanResponse):
+    if retreat.is_due(situation, nodes):
+        return retreat.decide(situation, nodes, limits, None)
+    reply = replies.checked(situation.operation.goal, nodes.cluster, reply)
+    if not isinstance(reply, PlanResponse):
         return retreat.decide(situation, nodes, limits, reply)
     answer = Answer()
     answer.facts.instances.extend(nodes.changed)
     _drop_failed(situation, nodes, limits, answer)
-    specs_of_nodes = _infrastructure(situation, nodes, limits, ports)
-    wanted = specs_of_nodes + _steps(situation, nodes, limits, reply, specs_of_nodes)
-    wanted += _leavers(nodes, limits, reply, situation)
+    wanted = _infrastructure(situation, nodes, limits, ports)
+    wanted += _steps(situation, nodes, limits, reply, wanted)
+    wanted += _leavers(situation, nodes, limits, reply)
     answer.specs.extend(each for each in wanted if each.key not in situation.tasks)
-    if all(situation.has_succeeded(each.key) for each in wanted) and not nodes.failed:
+    is_done = all(situation.has_succeeded(each.key) for each in wanted)
+    if is_done and not nodes.failed and not situation.is_busy:
         _conclude(nodes, reply, answer)
     return answer
 
@@ -50,10 +54,11 @@ def decide(
 def _drop_failed(situation: Situation, nodes: Nodes, limits: Limits, answer: Answer) -> None:
     """Remove what the cloud holds of given-up instances, and stop what is about them."""
     for instance in nodes.failed:
-        spec = specs.delete(situation.cluster, instance, limits)
+        spec = situation.again(specs.delete(situation.cluster, instance, limits))
         if spec.key not in situation.tasks:
             answer.specs.append(spec)
-        answer.unwanted.extend(key for key in situation.open_keys(instance.name) if key != spec.key)
+        open_tasks = situation.open_tasks(instance.name)
+        answer.unwanted.extend(each.key for each in open_tasks if each.key != spec.key)
 
 
 def _infrastructure(
@@ -86,49 +91,47 @@ def _steps(
     keys = {each.key: situation.current_key(each.key) for each in reply.steps}
     found = []
     for step in reply.steps:
-        needs = [keys.get(each, each) for each in step.needs]
-        needs += [awaits[name] for name in mentioned(step) if name in awaits]
+        needs = [keys[each] for each in step.needs]
+        needs += [awaits[name] for name in replies.mentioned(step) if name in awaits]
         unique = list(dict.fromkeys(needs))
         key = keys[step.key]
         found.append(specs.script(nodes.cluster, step, limits, key=key, needs=unique))
     return found
 
 
-def mentioned(step: Step) -> list[str]:
-    """List the instances that a step needs to exist: where it runs, and whose address it is
-    told."""
-    script = step.run_job if step.HasField("run_job") else step.run_script
-    values = script.environment.values()
-    return [step.instance, *sorted(each.address_of for each in values if each.address_of)]
-
-
 def _leavers(
-    nodes: Nodes, limits: Limits, reply: PlanResponse, situation: Situation
+    situation: Situation, nodes: Nodes, limits: Limits, reply: PlanResponse
 ) -> list[TaskSpec]:
-    found = []
-    for group in nodes.cluster.node_groups:
-        for instance in group.instances:
-            if instance.state == Instance.STATE_LEAVING:
-                needs = [
-                    situation.current_key(each.key)
-                    for each in reply.steps
-                    if instance.name in mentioned(each)
-                ]
-                found.append(specs.delete(nodes.cluster, instance, limits, needs))
-    return found
+    """Delete what leaves, each after all steps that speak of it."""
+    about: dict[str, list[str]] = defaultdict(list)
+    for step in reply.steps:
+        for name in replies.mentioned(step):
+            about[name].append(situation.current_key(step.key))
+    return [
+        situation.again(
+            specs.delete(nodes.cluster, each, limits, list(dict.fromkeys(about[each.name])))
+        )
+        for group in nodes.cluster.node_groups
+        for each in group.instances
+        if each.state == Instance.STATE_LEAVING
+    ]
 
 
 def _conclude(nodes: Nodes, reply: PlanResponse, answer: Answer) -> None:
     answer.conclusion = Conclusion(state=Operation.STATE_SUCCEEDED)
     answer.facts.final_state = Cluster.STATE_ACTIVE
+    # What was told of troubles on the way is over.
+    answer.facts.status_description = ""
     if reply.HasField("info"):
         answer.facts.info.CopyFrom(reply.info)
     # A plugin need not have a step for every node: one that is left alone is ready when all are.
     for group in nodes.cluster.node_groups:
         for each in group.instances:
             if each.state < Instance.STATE_READY:
-                ready = Instance(
-                    id=each.id, name=each.name, node_group=each.node_group, index=each.index
+                answer.facts.instances.add(
+                    id=each.id,
+                    name=each.name,
+                    node_group=each.node_group,
+                    index=each.index,
+                    state=Instance.STATE_READY,
                 )
-                ready.state = Instance.STATE_READY
-                answer.facts.instances.append(ready)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from savanna.cluster.v1.cluster_pb2 import NodeGroup
     from savanna_engine.planner.situation import Situation
 
-_LEAVES_BY_DELETE = ("HOST_UNREACHABLE", "TIMED_OUT")
+_LEAVES_BY_DELETE = ("HOST_UNREACHABLE", "TIMED_OUT", "COMMAND_TIMED_OUT")
 """A host that is to go anyway and does not answer has nothing to hand over."""
 
 
@@ -42,8 +42,10 @@ def survey(situation: Situation) -> Nodes:
     nodes = Nodes(cluster)
     broken = _newly_failed(situation, nodes)
     for group in cluster.node_groups:
+        # Numbers are never used again, those of deleted instances neither.
+        next_index = max((each.index for each in group.instances), default=-1) + 1
         _sort_out(group, situation=situation, broken=broken, nodes=nodes)
-        _fit(group, situation=situation, nodes=nodes)
+        _fit(group, situation=situation, nodes=nodes, next_index=next_index)
     return nodes
 
 
@@ -75,37 +77,50 @@ def _does_not_answer(instance: Instance, reason: str) -> bool:
 def _sort_out(
     group: NodeGroup, *, situation: Situation, broken: Mapping[str, str], nodes: Nodes
 ) -> None:
-    """Take failed and deleted instances out of a group; say whether there were too many."""
-    failures = 0
+    """Take failed and deleted instances out of a group; note whether a replacement failed too."""
+    replacements = set(_replacements(group, situation))
     kept = []
     for instance in group.instances:
         if instance.name in broken:
             instance.failure_message = broken[instance.name]
             instance.state = Instance.STATE_FAILED
             nodes.changed.append(_news(instance))
-        if instance.failure_message and situation.made_here(instance.name):
-            failures += 1
+        if instance.failure_message and instance.name in replacements:
+            # One replacement for every wanted node: a second failure is hardly the host's.
+            nodes.hopeless = True
         if instance.state == Instance.STATE_FAILED:
             nodes.failed.append(_copy(instance))
         if instance.state < Instance.STATE_FAILED:
             kept.append(_copy(instance))
     del group.instances[:]
     group.instances.extend(kept)
-    # One replacement for every wanted node: more failures than nodes point to a common cause.
-    nodes.hopeless |= failures > group.count
 
 
-def _fit(group: NodeGroup, *, situation: Situation, nodes: Nodes) -> None:
+def _replacements(group: NodeGroup, situation: Situation) -> list[str]:
+    """List instances that this operation made in place of others: those beyond the number that it
+    had to make."""
+    made = [
+        each
+        for each in group.instances
+        if situation.made_here(each.name) or each.state < Instance.STATE_CREATED
+    ]
+    names = {each.name for each in made}
+    stayed = [
+        each
+        for each in group.instances
+        if each.name not in names and each.state < Instance.STATE_LEAVING
+    ]
+    ordered = sorted(made, key=lambda each: each.index)
+    return [each.name for each in ordered[max(0, group.count - len(stayed)) :]]
+
+
+def _fit(group: NodeGroup, *, situation: Situation, nodes: Nodes, next_index: int) -> None:
     """Declare what is missing in a group; let go what is too many."""
     living = [each for each in group.instances if each.state < Instance.STATE_LEAVING]
     for instance in _surplus(group, living):
         instance.state = Instance.STATE_LEAVING
         nodes.changed.append(_news(instance))
-    stored = next(
-        each for each in situation.cluster.node_groups if each.name == group.name
-    ).instances
-    index = max((each.index for each in stored), default=-1) + 1
-    for number in range(index, index + group.count - len(living)):
+    for number in range(next_index, next_index + group.count - len(living)):
         declared = declare(situation.cluster, group.name, number)
         group.instances.append(declared)
         nodes.changed.append(_copy(declared))
@@ -145,3 +160,14 @@ def _copy(instance: Instance) -> Instance:
     copy = Instance()
     copy.CopyFrom(instance)
     return copy
+
+
+def living(cluster: Cluster) -> Cluster:
+    """Give a cluster as plugins see it: without failed and deleted instances."""
+    seen = Cluster()
+    seen.CopyFrom(cluster)
+    for group in seen.node_groups:
+        kept = [_copy(each) for each in group.instances if each.state < Instance.STATE_FAILED]
+        del group.instances[:]
+        group.instances.extend(kept)
+    return seen

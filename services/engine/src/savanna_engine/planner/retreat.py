@@ -12,9 +12,8 @@ from savanna_engine.planner.answer import Answer, Limits, Refusal
 from savanna_engine.planner.situation import evidence
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from savanna.plugin.v1.plugin_service_pb2 import PlanResponse
     from savanna_engine.planner.nodes import Nodes
     from savanna_engine.planner.situation import Situation
 
@@ -44,40 +43,33 @@ def _is_sound(situation: Situation, name: str) -> bool:
     return instance.state < Instance.STATE_LEAVING
 
 
-def decide(
-    situation: Situation,
-    nodes: Nodes,
-    limits: Limits,
-    reply: PlanResponse | Refusal | None,
-) -> Answer:
-    """Take everything back that the operation made, then end it."""
+def decide(situation: Situation, nodes: Nodes, limits: Limits, refusal: Refusal | None) -> Answer:
+    """Take everything back that the operation made, then end it.
+
+    It ends only when engines have let go of all that it ran.
+    """
     answer = Answer()
     answer.facts.instances.extend(
         each for each in nodes.changed if each.state == Instance.STATE_FAILED
     )
+    left = [each for each in _to_delete(situation) if each.state != Instance.STATE_DELETED]
     if situation.is_superseded:
-        answer.conclusion = Conclusion(state=Operation.STATE_CANCELLED)
+        # The delete that waits for this one finds and removes all there is.
+        answer.unwanted.extend(each.key for each in situation.open_tasks())
+        if not situation.is_busy:
+            answer.conclusion = Conclusion(state=Operation.STATE_CANCELLED)
         return answer
-    doomed = list(_to_delete(situation))
-    removals = {f"delete/{each.name}" for each in doomed} | {specs.REMOVE}
-    answer.unwanted.extend(each for each in situation.open_keys() if each not in removals)
-    for instance in doomed:
-        spec = specs.delete(situation.cluster, instance, limits)
-        # The cloud is being asked for it: deleting waits until that request is over.
-        busy = situation.is_running(f"create/{instance.name}")
-        if not busy and spec.key not in situation.tasks:
-            answer.specs.append(spec)
-    left = [each for each in doomed if each.state != Instance.STATE_DELETED]
-    failed = [each.name for each in left if situation.has_failed(f"delete/{each.name}")]
-    if failed or situation.has_failed(specs.REMOVE):
-        answer.conclusion = _end(situation, reply, residue=failed)
-    elif not left and _shared_is_gone(situation, answer):
-        answer.conclusion = _end(situation, reply, residue=())
-    if answer.conclusion is None and isinstance(reply, Refusal):
-        # Kept for the end: the plugin is not asked again on the way back.
-        answer.facts.status_description = reply.message
-    if answer.conclusion is not None:
+    _stop_the_rest(situation, {each.name for each in left}, answer)
+    residue = _remove(situation, left, limits, answer)
+    is_over = not situation.is_busy and not answer.specs and len(residue) == len(left)
+    if is_over and (residue or _shared_is_gone(situation, answer)):
+        answer.conclusion = _end(situation, nodes, refusal, residue)
         _put_counts_back(situation, answer)
+        if answer.conclusion.state == Operation.STATE_CANCELLED:
+            _tell_of_cancel(situation, answer)
+    if answer.conclusion is None and refusal is not None:
+        # Kept for the end: the plugin is not asked again on the way back.
+        answer.facts.status_description = refusal.message
     return answer
 
 
@@ -94,36 +86,78 @@ def _to_delete(situation: Situation) -> Iterator[Instance]:
             yield instance
 
 
+def _stop_the_rest(situation: Situation, doomed: set[str], answer: Answer) -> None:
+    """Stop all that does not lead back; a delete that runs is better let to its end."""
+    for task in situation.open_tasks():
+        is_delete = task.kind == "delete_server"
+        leads_back = task.kind == "remove_cluster" or (
+            is_delete and (task.instance in doomed or situation.is_running(task.key))
+        )
+        if not leads_back:
+            answer.unwanted.append(task.key)
+
+
+def _remove(
+    situation: Situation, left: Sequence[Instance], limits: Limits, answer: Answer
+) -> list[str]:
+    """Delete what is left; gives the names of those that the cloud does not remove."""
+    residue = []
+    for instance in left:
+        spec = situation.again(specs.delete(situation.cluster, instance, limits))
+        if situation.has_failed(spec.key):
+            residue.append(instance.name)
+        # The cloud is being asked for it: deleting waits until that request is over.
+        elif spec.key not in situation.tasks and not situation.is_running(
+            f"create/{instance.name}"
+        ):
+            answer.specs.append(spec)
+    return residue
+
+
 def _shared_is_gone(situation: Situation, answer: Answer) -> bool:
+    """Say whether nothing that the servers shared is left, or nothing more can be done about it."""
     if situation.operation.goal != Operation.GOAL_LAUNCH or specs.PREPARE not in situation.tasks:
         return True
-    spec = specs.remove(situation.cluster)
-    if situation.is_running(specs.PREPARE):
-        return False
+    spec = situation.again(specs.remove(situation.cluster))
     if spec.key not in situation.tasks:
         answer.specs.append(spec)
-    return situation.has_succeeded(spec.key)
+    return situation.has_succeeded(spec.key) or situation.has_failed(spec.key)
 
 
 def _end(
-    situation: Situation, reply: PlanResponse | Refusal | None, residue: list[str] | tuple[()]
+    situation: Situation, nodes: Nodes, refusal: Refusal | None, residue: list[str]
 ) -> Conclusion:
-    if residue:
-        names = ", ".join(residue)
-        failure = Failure(
-            reason="RESIDUE",
-            message=(
-                f"the cloud did not remove {names}; delete the cluster again, "
-                "or remove these servers in the cloud by hand"
-            ),
-        )
-        return Conclusion(state=Operation.STATE_FAILED, failure=failure)
-    if situation.operation.cancel_requested:
+    if situation.has_failed(situation.current_key(specs.REMOVE)):
+        residue = ["what the servers shared"]
+    cancelled = situation.operation.cancel_requested
+    if cancelled and not residue:
         return Conclusion(state=Operation.STATE_CANCELLED)
-    if isinstance(reply, Refusal):
-        failure = Failure(reason="PLUGIN_REFUSED", message=reply.message)
-        return Conclusion(state=Operation.STATE_FAILED, failure=failure)
-    return Conclusion(state=Operation.STATE_FAILED, failure=evidence(situation))
+    failure = Failure(message="cancelled by wish of the user")
+    if not cancelled:
+        failure.CopyFrom(_cause(situation, nodes, refusal))
+    if residue:
+        failure.reason = "RESIDUE"
+        failure.message += (
+            f"; then the cloud did not remove {', '.join(residue)}: delete the cluster when the "
+            "cloud answers again, or remove this in the cloud by hand"
+        )
+    return Conclusion(state=Operation.STATE_FAILED, failure=failure)
+
+
+def _tell_of_cancel(situation: Situation, answer: Answer) -> None:
+    """Say why a cluster that nobody finds fault with is of no use."""
+    if situation.operation.goal == Operation.GOAL_LAUNCH:
+        answer.facts.status_description = "Creating cluster was cancelled by wish of the user"
+
+
+def _cause(situation: Situation, nodes: Nodes, refusal: Refusal | None) -> Failure:
+    if refusal is not None:
+        return Failure(reason=refusal.reason, message=refusal.message)
+    told = situation.cluster.status_description
+    if told and not nodes.hopeless:
+        # Neither a wish nor a failure leads back: the plugin said that it can not go on.
+        return Failure(reason="PLUGIN_REFUSED", message=told)
+    return evidence(situation)
 
 
 def _put_counts_back(situation: Situation, answer: Answer) -> None:

@@ -13,8 +13,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from savanna.conductor.v1 import facts_service_pb2 as facts_service
+    from savanna.operation.v1.operation_pb2 import TaskSpec
 
 _OPEN = (Task.STATE_PENDING, Task.STATE_ASSIGNED)
+_CLEANING = ("delete_server", "remove_cluster", "stop_job")
+"""Kinds of steps whose failure follows upon another one."""
 
 
 class Situation:
@@ -67,17 +70,24 @@ class Situation:
         task = self.tasks.get(key)
         return task is not None and task.state == Task.STATE_ASSIGNED
 
+    @cached_property
+    def is_busy(self) -> bool:
+        """Say whether engines have tasks other than plans: then nothing may end yet."""
+        return any(
+            each.state == Task.STATE_ASSIGNED and each.kind != "plan" for each in self.facts.tasks
+        )
+
     def has_failed(self, key: str) -> bool:
         """Say whether a task was given up."""
         task = self.tasks.get(key)
         return task is not None and task.state == Task.STATE_FAILED
 
-    def open_keys(self, instance: str | None = None) -> Iterator[str]:
+    def open_tasks(self, instance: str | None = None) -> Iterator[facts_service.TaskSummary]:
         """List tasks, of one instance or of all, that wait or run; plans are left out."""
         tasks = self.facts.tasks if instance is None else self.tasks_about(instance)
         for each in tasks:
             if each.state in _OPEN and each.kind != "plan":
-                yield each.key
+                yield each
 
     def made_here(self, instance: str) -> bool:
         """Say whether this operation asked the cloud for an instance."""
@@ -95,14 +105,19 @@ class Situation:
             name = f"{key}~{number}"
         return name
 
+    def again(self, spec: TaskSpec) -> TaskSpec:
+        """Give a task the key under which it is to be stored or was stored."""
+        spec.key = self.current_key(spec.key)
+        return spec
+
 
 def evidence(situation: Situation) -> Failure:
     """Choose the failure that tells most of why an operation was given up."""
-    found = [each.failure for each in situation.failed_tasks if each.failure.message]
-    told = [each for each in found if each.command or each.output_tail]
-    for each in told or found:
+    failed = [each for each in situation.failed_tasks if each.failure.message]
+    causes = [each.failure for each in failed if each.kind not in _CLEANING]
+    told = [each for each in causes if each.command or each.output_tail]
+    for each in (*told, *causes, *(each.failure for each in failed)):
         return each
-    messages = [each.failure_message for each in situation.instances.values()]
-    told_of_cluster = situation.cluster.status_description or "a step failed"
-    message = next((each for each in sorted(messages) if each), told_of_cluster)
+    messages = sorted(each.failure_message for each in situation.instances.values())
+    message = next((each for each in messages if each), "a step failed")
     return Failure(reason="INSTANCE_FAILED", message=message)

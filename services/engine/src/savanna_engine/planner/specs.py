@@ -54,8 +54,10 @@ def create(cluster: Cluster, group: NodeGroup, instance: Instance) -> TaskSpec:
     body.reaches = instance.STATE_CREATED
     step = body.create_server
     step.instance.CopyFrom(instance)
-    step.node_group.CopyFrom(group)
-    step.node_group.ClearField("instances")
+    # Field by field: a copy of the whole would copy all instances for each of them.
+    step.node_group.name = group.name
+    step.node_group.id = group.id
+    step.node_group.spec.CopyFrom(group.spec)
     step.node_group.spec.image_id = group.spec.image_id or cluster.default_image_id
     step.public_key = cluster.management_public_key
     step.network_id = cluster.neutron_management_network
@@ -127,6 +129,11 @@ def remove(cluster: Cluster, needs: Sequence[str] = ()) -> TaskSpec:
         timeout=seconds(120),
         retry=RetryPolicy(max_attempts=_DELETE_ATTEMPTS),
     )
+
+
+def job_keys(key: str) -> tuple[str, str]:
+    """Name the tasks that start the program of a job and look after it."""
+    return f"{key}/start", f"{key}/await"
 
 
 def script(

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 from savanna.engine.v1.step_pb2 import StepBody
 from savanna.job.v1.job_pb2 import Job, JobFacts
-from savanna.operation.v1.operation_pb2 import Failure, Operation, TaskSpec
+from savanna.operation.v1.operation_pb2 import Failure, Operation, Task, TaskSpec
 from savanna.plugin.v1.plugin_service_pb2 import PlanRequest, PlanResponse
 from savanna.scheduler.v1.scheduler_service_pb2 import Conclusion
-from savanna_engine.planner import specs
+from savanna_engine.planner import replies, specs
 from savanna_engine.planner.answer import Answer, Limits, Refusal
+from savanna_engine.planner.nodes import living
 from savanna_engine.planner.situation import evidence
 
 if TYPE_CHECKING:
@@ -27,13 +28,13 @@ _ENDED = {
 
 def question(situation: Situation) -> PlanRequest | None:
     """Say what to ask the plugin; None when the job is over or is to end."""
-    over = situation.facts.job.state in _ENDED or situation.failed_tasks
+    facts = situation.facts
+    over = facts.job.state in _ENDED or situation.failed_tasks
     if over or situation.operation.cancel_requested:
         return None
-    facts = situation.facts
     return PlanRequest(
         goal=Operation.GOAL_RUN_JOB,
-        cluster=situation.cluster,
+        cluster=living(situation.cluster),
         job=facts.job,
         job_template=facts.job_template,
         job_binaries=facts.job_binaries,
@@ -44,25 +45,30 @@ def decide(situation: Situation, limits: Limits, reply: PlanResponse | Refusal |
     """Turn the plugin's steps into tasks, stop the program, or tell how it ended."""
     job = situation.facts.job
     if job.state in _ENDED:
-        return _tell(situation, job)
-    if situation.operation.cancel_requested:
-        return _stop(situation)
-    if situation.failed_tasks:
-        return _fail(evidence(situation))
+        # Steps that follow the program are still under way.
+        return Answer() if any(situation.open_tasks()) else _tell(situation, job)
+    if situation.operation.cancel_requested or situation.failed_tasks:
+        return _wind_up(situation, None)
+    reply = replies.checked(Operation.GOAL_RUN_JOB, living(situation.cluster), reply)
     if not isinstance(reply, PlanResponse):
-        message = reply.message if reply is not None else "the plugin gave no plan"
-        return _fail(Failure(reason="PLUGIN_REFUSED", message=message))
+        return _wind_up(situation, reply or Refusal("the plugin gave no plan"))
     answer = Answer()
+    after = {each.key: _end_of(each) for each in reply.steps}
     for step in reply.steps:
-        answer.specs.extend(_tasks(situation, step, limits))
+        needs = [after[each] for each in step.needs]
+        answer.specs.extend(_tasks(situation, step, limits, needs))
     answer.specs = [each for each in answer.specs if each.key not in situation.tasks]
     return answer
 
 
-def _tasks(situation: Situation, step: Step, limits: Limits) -> list[TaskSpec]:
-    cluster = situation.cluster
+def _end_of(step: Step) -> str:
+    """Name the task with whose success a step has succeeded."""
+    return specs.job_keys(step.key)[1] if step.HasField("run_job") else step.key
+
+
+def _tasks(situation: Situation, step: Step, limits: Limits, needs: list[str]) -> list[TaskSpec]:
     if not step.HasField("run_job"):
-        return [specs.script(cluster, step, limits, key=step.key, needs=list(step.needs))]
+        return [specs.script(situation.cluster, step, limits, key=step.key, needs=needs)]
     start = _body(situation)
     start.start_job.instance_name = step.instance
     start.start_job.script.CopyFrom(step.run_job)
@@ -73,26 +79,27 @@ def _tasks(situation: Situation, step: Step, limits: Limits) -> list[TaskSpec]:
     wait.await_job.run_key = step.key
     wait.await_job.operation_id = situation.operation.id
     wait.await_job.job_id = situation.facts.job.id
+    start_key, await_key = specs.job_keys(step.key)
     title = step.title or "Run the job"
     return [
         TaskSpec(
-            key=f"{step.key}/start",
+            key=start_key,
             kind="start_job",
             pool="ssh",
             title=title,
             instance=step.instance,
-            needs=step.needs,
+            needs=needs,
             body=start.SerializeToString(deterministic=True),
             timeout=specs.seconds(limits.script_timeout),
             retry=step.retry if step.HasField("retry") else None,
         ),
         TaskSpec(
-            key=f"{step.key}/await",
+            key=await_key,
             kind="await_job",
             pool="ssh",
             title=title,
             instance=step.instance,
-            needs=[f"{step.key}/start"],
+            needs=[start_key],
             body=wait.SerializeToString(deterministic=True),
             timeout=specs.seconds(120),
         ),
@@ -113,42 +120,58 @@ def _tell(situation: Situation, job: Job) -> Answer:
     return Answer(conclusion=conclusion)
 
 
-def _fail(failure: Failure) -> Answer:
-    facts = JobFacts(state=Job.STATE_FAILED, status_description=failure.message)
-    answer = Answer(conclusion=Conclusion(state=Operation.STATE_FAILED, failure=failure))
-    answer.facts.job = facts.SerializeToString()
-    return answer
-
-
-def _stop(situation: Situation) -> Answer:
-    """Stop what was started, then say that it was killed."""
+def _wind_up(situation: Situation, refusal: Refusal | None) -> Answer:
+    """Stop what was started, wait until engines have let go of it, then say how it ended."""
     answer = Answer()
+    stops = []
     for task in situation.facts.tasks:
-        # Also a start that was skipped: it may have been under way when it was stopped.
-        run_key = task.key.removesuffix("/start")
-        key = f"stop/{run_key}"
-        if task.kind == "start_job" and key not in situation.tasks:
-            answer.specs.append(_stop_task(situation, task.instance, run_key, key))
-    if answer.specs or any(True for _ in situation.open_keys()):
+        # Also a start that was skipped or failed: it may have been under way when it ended.
+        if task.kind == "start_job":
+            run_key = task.key.removesuffix("/start")
+            stop = situation.again(_stop_task(situation, task.instance, run_key))
+            stops.append(stop)
+            if stop.key not in situation.tasks and task.state != Task.STATE_ASSIGNED:
+                answer.specs.append(stop)
+    kept = {each.key for each in stops}
+    open_keys = [each.key for each in situation.open_tasks()]
+    answer.unwanted.extend(each for each in open_keys if each not in kept)
+    stopping = any(each in kept for each in open_keys)
+    if answer.specs or stopping or situation.is_busy:
         return answer
-    told = "cancelled by wish of the user"
-    for task in situation.failed_tasks:
-        if task.kind == "stop_job":
-            told += f"; {task.instance} did not answer when it was to be stopped there"
-    facts = JobFacts(state=Job.STATE_KILLED, status_description=told)
-    answer.facts.job = facts.SerializeToString()
-    answer.conclusion = Conclusion(state=Operation.STATE_CANCELLED)
+    told = "".join(
+        f"; {each.instance} did not answer when it was to be stopped there"
+        for each in situation.failed_tasks
+        if each.kind == "stop_job"
+    )
+    _say_end(situation, refusal, told, answer)
     return answer
 
 
-def _stop_task(situation: Situation, instance: str, run_key: str, key: str) -> TaskSpec:
+def _say_end(situation: Situation, refusal: Refusal | None, told: str, answer: Answer) -> None:
+    if situation.operation.cancel_requested:
+        facts = JobFacts(state=Job.STATE_KILLED)
+        facts.status_description = "cancelled by wish of the user" + told
+        answer.conclusion = Conclusion(state=Operation.STATE_CANCELLED)
+    else:
+        failure = Failure()
+        if refusal is not None:
+            failure = Failure(reason=refusal.reason, message=refusal.message)
+        else:
+            failure.CopyFrom(evidence(situation))
+        failure.message += told
+        facts = JobFacts(state=Job.STATE_FAILED, status_description=failure.message)
+        answer.conclusion = Conclusion(state=Operation.STATE_FAILED, failure=failure)
+    answer.facts.job = facts.SerializeToString(deterministic=True)
+
+
+def _stop_task(situation: Situation, instance: str, run_key: str) -> TaskSpec:
     body = _body(situation)
     body.stop_job.instance_name = instance
     body.stop_job.run_key = run_key
     body.stop_job.operation_id = situation.operation.id
     body.stop_job.job_id = situation.facts.job.id
     return TaskSpec(
-        key=key,
+        key=f"stop/{run_key}",
         kind="stop_job",
         pool="ssh",
         title="Stop the job",

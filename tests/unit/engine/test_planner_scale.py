@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from savanna.cluster.v1.cluster_pb2 import Cluster, Instance
+from savanna.operation.v1.operation_pb2 import Operation, Task
+from savanna_engine.planner.answer import Refusal
+from savanna_plugin_fake.example import EXAMPLE as FAKE
+from savanna_plugin_fake.plugin import FakePlugin
+from savanna_plugin_spark.example import EXAMPLE as SPARK
+from savanna_plugin_spark.plugin import SparkPlugin
+from tests.unit.engine.walk import Walk, delete, launch, scale
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from savanna.operation.v1.operation_pb2 import TaskSpec
+
+SUCCEEDED, FAILED, CANCELLED = (
+    Operation.STATE_SUCCEEDED,
+    Operation.STATE_FAILED,
+    Operation.STATE_CANCELLED,
+)
+
+
+def failing(prefix: str, reason: str = "COMMAND_FAILED") -> Callable[[TaskSpec], str]:
+    return lambda spec: reason if spec.key.startswith(prefix) else ""
+
+
+@pytest.fixture
+def spark() -> Walk:
+    walk = launch(SparkPlugin(), SPARK.cluster, worker=2)
+    walk.finish()
+    return walk
+
+
+def workers(walk: Walk) -> list[str]:
+    return [each for each in walk.names(Instance.STATE_READY) if "worker" in each]
+
+
+def test_scaling_out_makes_what_is_missing_and_leaves_what_runs_alone(spark: Walk) -> None:
+    walk = scale(spark, worker=4)
+
+    assert walk.finish().state == SUCCEEDED
+
+    assert workers(walk) == [f"c1-worker-{number}" for number in range(4)]
+    assert not [key for key in walk.tasks if key.endswith(("worker-0", "worker-1", "master-0"))]
+    assert walk.plans == 2
+
+
+def test_scaling_in_decommissions_before_it_deletes(spark: Walk) -> None:
+    walk = scale(spark, worker=1)
+    walk.plan()
+
+    assert walk.names(Instance.STATE_LEAVING) == ["c1-worker-1"]
+    assert list(walk.tasks["delete/c1-worker-1"].spec.needs) == ["decommission/c1-worker-1"]
+    assert walk.finish().state == SUCCEEDED
+    assert walk.names(Instance.STATE_DELETED) == ["c1-worker-1"]
+    assert walk.answers[-1].facts.final_state == Cluster.STATE_ACTIVE
+
+
+def test_users_choose_who_leaves(spark: Walk) -> None:
+    walk = scale(spark, worker=1, leaving=["c1-worker-0"])
+
+    assert walk.finish().state == SUCCEEDED
+
+    assert workers(walk) == ["c1-worker-1"]
+
+
+def test_a_name_is_never_used_again(spark: Walk) -> None:
+    smaller = scale(spark, worker=1)
+    smaller.finish()
+    walk = scale(smaller, worker=3)
+
+    walk.finish()
+
+    assert workers(walk) == ["c1-worker-0", "c1-worker-2", "c1-worker-3"]
+
+
+@pytest.mark.parametrize("reason", ["HOST_UNREACHABLE", "TIMED_OUT", "COMMAND_TIMED_OUT"])
+def test_a_node_that_leaves_and_does_not_answer_is_deleted_all_the_same(
+    spark: Walk, reason: str
+) -> None:
+    walk = scale(spark, worker=1)
+
+    assert walk.finish(failing("decommission/", reason)).state == SUCCEEDED
+
+    assert walk.names(Instance.STATE_DELETED) == ["c1-worker-1"]
+    assert walk.state_of("delete/c1-worker-1") == Task.STATE_SKIPPED
+    assert walk.state_of("delete/c1-worker-1~2") == Task.STATE_SUCCEEDED
+
+
+def test_a_node_that_can_not_hand_over_keeps_its_host_and_the_scale_says_why(spark: Walk) -> None:
+    walk = scale(spark, worker=1)
+
+    conclusion = walk.finish(failing("decommission/"))
+
+    assert (conclusion.state, conclusion.failure.task_key) == (FAILED, "decommission/c1-worker-1")
+    assert walk.names(Instance.STATE_LEAVING) == ["c1-worker-1"]
+    assert not walk.names(Instance.STATE_DELETED)
+    again = scale(walk, worker=1)
+    assert again.finish().state == SUCCEEDED
+    assert again.names(Instance.STATE_DELETED) == ["c1-worker-1"]
+
+
+def test_a_bad_new_node_is_replaced_while_a_scale_goes_on(spark: Walk) -> None:
+    walk = scale(spark, worker=3)
+
+    assert walk.finish(failing("await/c1-worker-2", "SERVER_FAILED")).state == SUCCEEDED
+
+    assert workers(walk) == ["c1-worker-0", "c1-worker-1", "c1-worker-3"]
+
+
+def test_a_scale_that_fails_leaves_what_was_there(spark: Walk) -> None:
+    walk = scale(spark, worker=4)
+
+    conclusion = walk.finish(failing("create/", "QUOTA_EXCEEDED"))
+
+    assert (conclusion.state, conclusion.failure.reason) == (FAILED, "QUOTA_EXCEEDED")
+    assert workers(walk) == ["c1-worker-0", "c1-worker-1"]
+    assert not walk.keys("remove-cluster")
+    assert {each.name: each.count for each in walk.cluster.node_groups} == {
+        "master": 1,
+        "worker": 2,
+    }
+    hidden = walk.names(Instance.STATE_DELETED)
+    assert set(walk.instances()) == {*workers(walk), "c1-master-0", *hidden}
+
+
+def test_a_scale_waits_for_what_it_stops_before_it_ends() -> None:
+    before = launch(FakePlugin(), FAKE.cluster, worker=3)
+    before.finish()
+    walk = scale(before, worker=1)
+    walk.plan()
+    walk.begin("decommission/c1-worker-1")
+    walk.begin("decommission/c1-worker-2")
+    walk.fail("decommission/c1-worker-2")
+
+    walk.plan()
+
+    assert walk.conclusion is None
+    assert walk.tasks["decommission/c1-worker-1"].is_unwanted
+    walk.stop("decommission/c1-worker-1")
+    walk.plan()
+    assert walk.conclusion is not None
+
+
+def test_a_cancelled_scale_leaves_what_was_there(spark: Walk) -> None:
+    walk = scale(spark, worker=5)
+    walk.plan()
+    walk.do("prepare-cluster", "create/c1-worker-2")
+    walk.begin("create/c1-worker-3")
+    walk.cancel()
+    walk.stop("create/c1-worker-3")
+
+    assert walk.finish().state == CANCELLED
+
+    assert workers(walk) == ["c1-worker-0", "c1-worker-1"]
+    assert walk.cluster.node_groups[1].count == 2
+    assert not walk.cluster.status_description
+
+
+def test_a_plugin_that_refuses_a_scale_leaves_what_was_there(spark: Walk) -> None:
+    walk = scale(spark, worker=5)
+    walk.reply = lambda _: Refusal("too many")
+
+    conclusion = walk.finish()
+
+    assert (conclusion.state, conclusion.failure.message) == (FAILED, "too many")
+    assert not walk.tasks
+    assert walk.cluster.node_groups[1].count == 2
+
+
+def test_what_was_told_of_troubles_is_taken_back_when_all_is_well(spark: Walk) -> None:
+    walk = scale(spark, worker=3)
+    walk.cluster.status_description = "waits for the plugin 'spark'"
+
+    walk.finish()
+
+    assert not walk.cluster.status_description
+
+
+def test_a_delete_asks_only_for_what_may_still_exist(spark: Walk) -> None:
+    smaller = scale(spark, worker=1)
+    smaller.finish()
+    walk = delete(smaller)
+
+    assert walk.finish().state == SUCCEEDED
+
+    assert walk.keys() == ["delete/c1-master-0", "delete/c1-worker-0", "remove-cluster"]

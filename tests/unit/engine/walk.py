@@ -1,0 +1,421 @@
+"""The planner walked to its end without a network: this plays conductor, scheduler and engines.
+
+Tasks are stored once by their keys, run when what they need has succeeded, teach facts, fail, and
+take along what needed them. A plan sees the facts as they were when it was begun, while the world
+goes on; it is due when something failed or nothing else is left to do.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from savanna.cluster.v1.cluster_pb2 import Cluster, Facts, Instance
+from savanna.conductor.v1.facts_service_pb2 import GetPlanFactsResponse, TaskSummary
+from savanna.engine.v1.step_pb2 import StepBody
+from savanna.job.v1.job_pb2 import Job, JobFacts
+from savanna.operation.v1.operation_pb2 import Failure, Operation, Task, TaskSpec
+from savanna_engine.planner import plan
+from savanna_engine.planner.answer import Answer, Limits, Refusal
+from savanna_kit.errors import InvalidArgument
+from savanna_pluginkit import servicer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from random import Random
+
+    from savanna.plugin.v1.plugin_service_pb2 import PlanRequest, PlanResponse
+    from savanna.scheduler.v1.scheduler_service_pb2 import Conclusion
+    from savanna_pluginkit import Plugin
+    from savanna_pluginkit.conformance import JobExample
+
+    Reply = Callable[[PlanRequest], PlanResponse | Refusal]
+
+CLUSTER_ID = "6f1c1a52-5f0f-4a3b-9f2e-0c8a5f4b7d11"
+OPERATION_ID = "0b8f7a3e-3f43-4be8-8f57-2a9d9c1f0e55"
+LIMITS = Limits()
+_ENOUGH = 5000
+
+
+class Stuck(AssertionError):
+    """Nothing is left that could happen, and the operation has no end."""
+
+
+@dataclass
+class Stored:
+    """A task as it is stored."""
+
+    spec: TaskSpec
+    state: Task.State.ValueType = Task.STATE_PENDING
+    failure: Failure | None = None
+    is_unwanted: bool = False
+
+
+@dataclass
+class Walk:
+    """One operation under way."""
+
+    cluster: Cluster
+    goal: Operation.Goal.ValueType
+    reply: Reply
+    job: JobExample | None = None
+    tasks: dict[str, Stored] = field(default_factory=dict)
+    conclusion: Conclusion | None = None
+    plans: int = 0
+    answers: list[Answer] = field(default_factory=list)
+    cancel_requested: bool = False
+    is_superseded: bool = False
+    """Whether its cancel comes from a delete of the cluster."""
+
+    job_now: Job = field(default_factory=Job)
+    exit_code: int = 0
+    _plan_is_due: bool = True
+    _plan_out: Answer | None = None
+    _overtaken: bool = False
+    _known: dict[str, Instance] = field(default_factory=dict)
+    _needing: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+
+    def __post_init__(self) -> None:
+        self._known = self.instances()
+        if self.job is not None:
+            self.job_now.CopyFrom(self.job.job)
+
+    # What planners see.
+
+    def facts(self) -> GetPlanFactsResponse:
+        operation = Operation(id=OPERATION_ID, cluster_id=self.cluster.id, goal=self.goal)
+        operation.cancel_requested = self.cancel_requested
+        facts = GetPlanFactsResponse(operation=operation, cluster=self.cluster)
+        facts.tasks.add(key=f"plan/{self.plans}", kind="plan", state=Task.STATE_ASSIGNED)
+        for each in self.tasks.values():
+            facts.tasks.append(
+                TaskSummary(
+                    key=each.spec.key,
+                    instance=each.spec.instance,
+                    state=each.state,
+                    failure=each.failure,
+                    kind=each.spec.kind,
+                )
+            )
+        if self.job is not None:
+            facts.job.CopyFrom(self.job_now)
+            facts.job_template.CopyFrom(self.job.template)
+            facts.job_binaries.extend(self.job.binaries)
+        return facts
+
+    def think(self) -> Answer:
+        facts = self.facts()
+        question = plan.question(facts)
+        reply = None if question is None else self.reply(question)
+        return plan.decide(facts, LIMITS, reply=reply, ports=(7077,))
+
+    # What may happen.
+
+    def plan(self) -> Answer:
+        """Plan at once, as long as nothing else happens meanwhile."""
+        self.begin_plan()
+        return self.end_plan()
+
+    def may_plan(self) -> bool:
+        alone = not (self.cancel_requested and self.running())
+        return self._plan_is_due and self._plan_out is None and self.conclusion is None and alone
+
+    def plan_is_out(self) -> bool:
+        return self._plan_out is not None
+
+    def begin_plan(self) -> None:
+        self.plans += 1
+        self._plan_is_due = self._overtaken = False
+        self._plan_out = self.think()
+
+    def end_plan(self) -> Answer:
+        answer, self._plan_out = self._plan_out, None
+        assert answer is not None
+        self.answers.append(answer)
+        self._learn(answer.facts)
+        for key in answer.unwanted:
+            self._unwant(key)
+        if answer.conclusion is not None and not self.running():
+            self.conclusion = answer.conclusion
+            return answer
+        stored = [each for each in answer.specs if each.key not in self.tasks]
+        for spec in stored:
+            self.tasks[spec.key] = Stored(spec)
+            for need in spec.needs:
+                self._needing[need].append(spec.key)
+        for spec in stored:
+            self._skip_if_hopeless(spec.key)
+        if not stored and not self._open() and not self._plan_is_due:
+            if not self._overtaken and not answer.unwanted:
+                raise Stuck(f"plan {self.plans} found nothing to do and no end")
+            self._plan_is_due = True
+        return answer
+
+    def able(self) -> list[str]:
+        """List what engines could begin."""
+        return [key for key in self.tasks if self.is_able(key)]
+
+    def is_able(self, key: str) -> bool:
+        task = self.tasks[key]
+        return task.state == Task.STATE_PENDING and all(
+            self.state_of(need) == Task.STATE_SUCCEEDED for need in task.spec.needs
+        )
+
+    def running(self) -> list[str]:
+        return [key for key, each in self.tasks.items() if each.state == Task.STATE_ASSIGNED]
+
+    def begin(self, key: str) -> None:
+        assert self.is_able(key), f"{key} can not begin: {self.states()}"
+        self.tasks[key].state = Task.STATE_ASSIGNED
+
+    def succeed(self, key: str) -> None:
+        task = self.tasks[key]
+        task.state = Task.STATE_SUCCEEDED
+        self._learn(self._taught(task.spec))
+        self._after(changed=False)
+
+    def fail(self, key: str, reason: str = "COMMAND_FAILED", **evidence: str) -> None:
+        task = self.tasks[key]
+        if task.is_unwanted:
+            self.stop(key)
+            return
+        task.state = Task.STATE_FAILED
+        task.failure = Failure(
+            reason=reason, message=f"{key} failed", instance=task.spec.instance, task_key=key
+        )
+        for name, value in evidence.items():
+            setattr(task.failure, name, value)
+        self._give_up_needing(key)
+        self._after(changed=True)
+
+    def stop(self, key: str) -> None:
+        """End an attempt that nobody wants."""
+        self.tasks[key].state = Task.STATE_SKIPPED
+        self._give_up_needing(key)
+        self._after(changed=True)
+
+    def cancel(self) -> None:
+        self.cancel_requested = True
+        if self.is_superseded:
+            self.cluster.state = Cluster.STATE_DELETING
+        for key in list(self.tasks):
+            self._unwant(key)
+        self._after(changed=True)
+
+    def do(self, *keys: str) -> None:
+        """Let tasks succeed, one after the other."""
+        for key in keys:
+            self.begin(key)
+            self.succeed(key)
+
+    # Whole walks.
+
+    def finish(self, fails: Callable[[TaskSpec], str] = lambda _: "") -> Conclusion:
+        """Let everything happen in the order in which it can.
+
+        ``fails`` gives the reason why a task fails.
+        """
+        for _ in range(_ENOUGH):
+            if self.conclusion is not None:
+                return self.conclusion
+            if self.may_plan():
+                self.plan()
+                continue
+            ready = self.running() or self.able()
+            if not ready:
+                raise Stuck(f"neither tasks nor a plan can run: {self.states()}")
+            for key in ready:
+                self._run(key, fails)
+        raise Stuck("no end after thousands of steps")
+
+    def wander(
+        self,
+        chance: Random,
+        fails: Callable[[TaskSpec], str],
+        *,
+        cancel_at: int | None = None,
+    ) -> Conclusion:
+        """Let everything happen in an order of chance, plans overtaken by events included."""
+        for number in range(_ENOUGH):
+            if self.conclusion is not None:
+                return self.conclusion
+            if number == cancel_at:
+                self.cancel()
+            events: list[Callable[[], object]] = []
+            events += [lambda key=key: self.begin(key) for key in self.able()]  # type: ignore[misc]  # mypy loses the default of the lambda
+            events += [lambda key=key: self._end(key, fails) for key in self.running()]  # type: ignore[misc]  # as above
+            if self.may_plan():
+                events.append(self.begin_plan)
+            if self.plan_is_out():
+                events.append(self.end_plan)
+            if not events:
+                raise Stuck(f"neither tasks nor a plan can run: {self.states()}")
+            chance.choice(events)()
+        raise Stuck("no end after thousands of steps")
+
+    # What tests ask.
+
+    def keys(self, prefix: str = "") -> list[str]:
+        return sorted(key for key in self.tasks if key.startswith(prefix))
+
+    def state_of(self, key: str) -> Task.State.ValueType:
+        return self.tasks[key].state if key in self.tasks else Task.STATE_UNSPECIFIED
+
+    def states(self) -> dict[str, str]:
+        return {key: Task.State.Name(each.state) for key, each in self.tasks.items()}
+
+    def instances(self, group: str = "") -> dict[str, Instance]:
+        return {
+            each.name: each
+            for node_group in self.cluster.node_groups
+            if group in ("", node_group.name)
+            for each in node_group.instances
+        }
+
+    def names(self, state: Instance.State.ValueType) -> list[str]:
+        return sorted(name for name, each in self.instances().items() if each.state == state)
+
+    # What follows.
+
+    def _run(self, key: str, fails: Callable[[TaskSpec], str]) -> None:
+        state = self.state_of(key)
+        if state == Task.STATE_PENDING and self.is_able(key):
+            self.begin(key)
+        if self.state_of(key) == Task.STATE_ASSIGNED:
+            self._end(key, fails)
+
+    def _end(self, key: str, fails: Callable[[TaskSpec], str]) -> None:
+        reason = fails(self.tasks[key].spec)
+        if reason:
+            self.fail(key, reason)
+        elif self.tasks[key].is_unwanted:
+            self.stop(key)
+        else:
+            self.succeed(key)
+
+    def _open(self) -> bool:
+        # The youngest first: most of the others have ended.
+        return any(
+            each.state in (Task.STATE_PENDING, Task.STATE_ASSIGNED)
+            for each in reversed(self.tasks.values())
+        )
+
+    def _after(self, *, changed: bool) -> None:
+        self._overtaken = True
+        if changed or (not self._open() and self._plan_out is None):
+            self._plan_is_due = True
+
+    def _unwant(self, key: str) -> None:
+        task = self.tasks[key]
+        if task.state == Task.STATE_PENDING:
+            task.state = Task.STATE_SKIPPED
+        elif task.state == Task.STATE_ASSIGNED:
+            task.is_unwanted = True
+
+    def _give_up_needing(self, key: str) -> None:
+        for name in self._needing[key]:
+            if self.tasks[name].state == Task.STATE_PENDING:
+                self.tasks[name].state = Task.STATE_SKIPPED
+                self._give_up_needing(name)
+
+    def _skip_if_hopeless(self, key: str) -> None:
+        alive = (Task.STATE_PENDING, Task.STATE_ASSIGNED, Task.STATE_SUCCEEDED)
+        task = self.tasks[key]
+        if any(self.state_of(need) not in alive for need in task.spec.needs):
+            task.state = Task.STATE_SKIPPED
+            self._give_up_needing(key)
+            self._after(changed=True)
+
+    def _taught(self, spec: TaskSpec) -> Facts:
+        body = StepBody.FromString(spec.body)
+        facts = Facts()
+        if body.reaches:
+            known = facts.instances.add(name=spec.instance, state=body.reaches)
+            if spec.kind in ("create_server", "await_server"):
+                number = sum(spec.instance.encode()) % 200 + 2
+                known.internal_ip = known.management_ip = f"198.51.100.{number}"
+        if spec.kind == "start_job":
+            facts.job = JobFacts(state=Job.STATE_RUNNING).SerializeToString()
+        if spec.kind == "await_job":
+            ended = Job.STATE_DONE_WITH_ERROR if self.exit_code else Job.STATE_SUCCEEDED
+            facts.job = JobFacts(state=ended, exit_code=self.exit_code).SerializeToString()
+        return facts
+
+    def _learn(self, facts: Facts) -> None:
+        for news in facts.instances:
+            stored = self._known.get(news.name)
+            if stored is None:
+                group = next(
+                    each for each in self.cluster.node_groups if each.name == news.node_group
+                )
+                stored = self._known[news.name] = group.instances.add()
+            state = max(stored.state, news.state)
+            stored.MergeFrom(news)
+            stored.state = state
+        if facts.HasField("status_description"):
+            self.cluster.status_description = facts.status_description
+        if facts.HasField("info"):
+            self.cluster.info.CopyFrom(facts.info)
+        for name, count in facts.node_group_counts.items():
+            next(each for each in self.cluster.node_groups if each.name == name).count = count
+        if facts.job:
+            job = JobFacts.FromString(facts.job)
+            self.job_now.state = job.state
+            self.job_now.status_description = job.status_description
+            if job.HasField("exit_code"):
+                self.job_now.exit_code = job.exit_code
+
+
+def ask(plugin: Plugin) -> Reply:
+    """Ask a real plugin, without its server."""
+
+    def reply(request: PlanRequest) -> PlanResponse | Refusal:
+        try:
+            return servicer.plan(plugin, request)
+        except InvalidArgument as error:
+            return Refusal(str(error))
+
+    return reply
+
+
+def launch(plugin: Plugin, example: Cluster, **counts: int) -> Walk:
+    """Begin the launch of an example with other counts by group."""
+    cluster = Cluster()
+    cluster.CopyFrom(example)
+    cluster.id = CLUSTER_ID
+    cluster.management_public_key = "ssh-ed25519 AAAA"
+    cluster.state = Cluster.STATE_VALIDATING
+    for group in cluster.node_groups:
+        group.count = counts.get(group.name, group.count)
+    return Walk(cluster, Operation.GOAL_LAUNCH, ask(plugin))
+
+
+def scale(before: Walk, *, leaving: Sequence[str] = (), **counts: int) -> Walk:
+    """Begin a scale of what another walk has led to."""
+    cluster = Cluster()
+    cluster.CopyFrom(before.cluster)
+    cluster.state = Cluster.STATE_SCALING
+    for group in cluster.node_groups:
+        group.count = counts.get(group.name, group.count)
+        group.leaving[:] = leaving
+    return Walk(cluster, Operation.GOAL_SCALE, before.reply)
+
+
+def delete(before: Walk) -> Walk:
+    """Begin the delete of what another walk has led to; no plugin answers."""
+    cluster = Cluster()
+    cluster.CopyFrom(before.cluster)
+    cluster.state = Cluster.STATE_DELETING
+    return Walk(cluster, Operation.GOAL_DELETE, no_plugin)
+
+
+def run_job(before: Walk, job: JobExample) -> Walk:
+    """Begin a job on what another walk has led to."""
+    cluster = Cluster()
+    cluster.CopyFrom(before.cluster)
+    return Walk(cluster, Operation.GOAL_RUN_JOB, before.reply, job)
+
+
+def no_plugin(request: PlanRequest) -> PlanResponse | Refusal:
+    raise AssertionError(f"a plugin was asked: {request}")
