@@ -1,1 +1,7 @@
-"""The typed client of the public API."""
+"""The typed client of the public API: ``Client``, and what it gives back."""
+
+from savanna_client.client import Client
+from savanna_client.journal import OPERATION_ENDED, ends_operation
+from savanna_client.output import JOB_ENDED
+
+__all__ = ["JOB_ENDED", "OPERATION_ENDED", "Client", "ends_operation"]

@@ -59,14 +59,16 @@ def connect(
     *,
     retries: RetryPolicy | None = None,
     default_deadline: float = DEFAULT_DEADLINE,
+    outside: Sequence[grpc.aio.ClientInterceptor] = (),
 ) -> grpc.aio.Channel:
     """Make a channel to "host:port" or "unix:/path".
 
-    Nothing is sent until the first call.
+    ``outside`` is put around the layers that every channel has. Nothing is sent until the first
+    call.
     """
     options: list[tuple[str, str | int]] = list(_OPTIONS)
     if retries is not None and retries.methods:
         options.append(("grpc.service_config", retries.service_config()))
     return grpc.aio.insecure_channel(
-        address, options=options, interceptors=[ClientLayers(default_deadline)]
+        address, options=options, interceptors=[*outside, ClientLayers(default_deadline)]
     )

@@ -1,0 +1,201 @@
+"""How operations look to people: a line of a list, a tree of steps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+from rich.tree import Tree
+
+from savanna.operation.v1.operation_pb2 import Attempt, Operation, Task
+from savanna_cli import failures, output, words
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from google.protobuf.timestamp_pb2 import Timestamp
+
+    from savanna.api.v1.cluster_service_pb2 import GetOperationResponse
+    from savanna.operation.v1.operation_pb2 import Failure, TaskHistory
+    from savanna_cli.session import Session
+
+_SYMBOLS = {
+    Task.STATE_PENDING: "·",
+    Task.STATE_ASSIGNED: "▸",
+    Task.STATE_SUCCEEDED: "✓",
+    Task.STATE_FAILED: "✗",
+    Task.STATE_SKIPPED: "-",
+}
+_STYLES = {
+    Task.STATE_ASSIGNED: "cyan",
+    Task.STATE_SUCCEEDED: "green",
+    Task.STATE_FAILED: "red",
+}
+_MANY = 12
+"""Hosts of one title that are all listed when nothing is special about them."""
+
+
+def row(each: Operation, now: datetime) -> tuple[str | Text, ...]:
+    """Give a line of the list."""
+    state = words.operation_state(each.state)
+    begun = words.ago(each.create_time, now)
+    return (
+        each.id,
+        words.GOALS.get(each.goal, "?"),
+        each.cluster_name,
+        Text(state, style=words.style_of(state)),
+        f"{each.tasks.succeeded}/{each.tasks.total}" if each.tasks.total else "",
+        begun,
+        words.between(each.create_time, each.end_time, now),
+    )
+
+
+def tell(session: Session, answer: GetOperationResponse, *, every: bool) -> None:
+    """Show one with its steps."""
+    found, now = answer.operation, session.now()
+    output.show(session.out, _tree(answer, now, every=every))
+    session.out.print()
+    if found.HasField("failure"):
+        failures.tell_failure(session.out, found.failure, _next(found))
+        return
+    pairs = [
+        ("id", found.id),
+        ("job", found.job_id),
+        ("held", found.held_reason),
+        ("cancel", "asked for" if found.cancel_requested else ""),
+        ("begun", words.ago(found.create_time, now)),
+        ("next", Text(_next(found), style="bold")),
+    ]
+    output.show(session.out, output.facts(pairs, indent=2))
+
+
+def _next(found: Operation) -> str:
+    if found.state in (Operation.STATE_HELD, Operation.STATE_PENDING, Operation.STATE_RUNNING):
+        return f"savanna operation watch {found.id}"
+    if found.job_id:
+        return f"savanna job output {found.job_id} --stderr"
+    if found.goal == Operation.GOAL_DELETE and found.state == Operation.STATE_SUCCEEDED:
+        return "savanna cluster list"
+    return f"savanna cluster show {found.cluster_name}"
+
+
+def _tree(answer: GetOperationResponse, now: datetime, *, every: bool) -> Tree:
+    found = answer.operation
+    state = words.operation_state(found.state)
+    took = words.between(found.create_time, found.end_time, now)
+    engines = {each.engine_id for task in answer.tasks for each in task.attempts if each.engine_id}
+    steps = len(answer.tasks)
+    head = Text.assemble(
+        (words.goal(found), "bold"),
+        "  ",
+        (state, words.style_of(state)),
+        f"  {took}",
+        (f"  {steps} steps on {_counted(len(engines), 'engine')}" if engines else "", "dim"),
+    )
+    tree = Tree(head, guide_style="dim")
+    for title, tasks in _by_title(answer.tasks).items():
+        _add_title(tree, title, tasks, now, every=every)
+    return tree
+
+
+def _by_title(tasks: Sequence[TaskHistory]) -> dict[str, list[TaskHistory]]:
+    """Group steps by title in the order of their plan; planning itself comes last."""
+    ordered = sorted(tasks, key=lambda each: each.task.spec.is_plan)
+    groups: dict[str, list[TaskHistory]] = {}
+    for each in ordered:
+        groups.setdefault(each.task.spec.title, []).append(each)
+    return groups
+
+
+def _add_title(
+    tree: Tree, title: str, tasks: Sequence[TaskHistory], now: datetime, *, every: bool
+) -> None:
+    done = sum(each.task.state == Task.STATE_SUCCEEDED for each in tasks)
+    line = Text.assemble(
+        _mark(_state(tasks)),
+        f" {title}",
+        (f"  {done}/{len(tasks)}  {_span(tasks, now)}".rstrip(), "dim"),
+    )
+    branch = tree.add(line)
+    listed = [each for each in tasks if every or len(tasks) <= _MANY or _is_special(each)]
+    width = max((len(_host(each)) for each in listed), default=0)
+    for each in listed:
+        leaf = branch.add(_step(each, now, width))
+        for attempt in each.attempts:
+            if attempt.HasField("failure") or attempt.outcome == Attempt.OUTCOME_LOST:
+                leaf.add(_attempt(attempt, now))
+    if len(listed) < len(tasks):
+        branch.add(Text(f"{len(tasks) - len(listed)} more without trouble: --all", style="dim"))
+
+
+def _step(each: TaskHistory, now: datetime, width: int) -> Text:
+    task = each.task
+    engine = each.attempts[-1].engine_id if each.attempts else ""
+    parts = [
+        f"{_host(each):<{width}}",
+        f"{words.between(_start(each), task.end_time, now) or '':>8}",
+        engine,
+    ]
+    line = Text.assemble(_mark(task.state), f" {'  '.join(parts)}".rstrip())
+    tries = task.failed_attempts + task.lost_attempts
+    if tries:
+        line.append(f"  try {len(each.attempts)}", style="yellow")
+    if task.state in (Task.STATE_PENDING, Task.STATE_SKIPPED):
+        line.append(f"  {words.task_state(task.state)}", style="dim")
+    return line
+
+
+def _attempt(attempt: Attempt, now: datetime) -> Text:
+    took = words.between(attempt.start_time, attempt.end_time, now)
+    line = Text.assemble(
+        (words.outcome(attempt.outcome), "red"), f"  {attempt.engine_id}  {took}".rstrip()
+    )
+    if attempt.HasField("failure"):
+        line.append(f"  {_sentence(attempt.failure)}")
+    return line
+
+
+def _sentence(failure: Failure) -> str:
+    code = f" (exit code {failure.exit_code})" if failure.HasField("exit_code") else ""
+    return f"{failure.reason}: {failure.message}{code}"
+
+
+def _start(each: TaskHistory) -> Timestamp:
+    # A step that waits is handed out again and again: it began with the first time.
+    return each.attempts[0].start_time if each.attempts else each.task.start_time
+
+
+def _host(each: TaskHistory) -> str:
+    spec = each.task.spec
+    return spec.instance or ("the cluster" if not spec.is_plan else spec.key)
+
+
+def _is_special(each: TaskHistory) -> bool:
+    task = each.task
+    return task.state != Task.STATE_SUCCEEDED or bool(task.failed_attempts + task.lost_attempts)
+
+
+def _state(tasks: Sequence[TaskHistory]) -> Task.State.ValueType:
+    states = {each.task.state for each in tasks}
+    for state in (Task.STATE_FAILED, Task.STATE_ASSIGNED, Task.STATE_PENDING, Task.STATE_SKIPPED):
+        if state in states:
+            return state
+    return Task.STATE_SUCCEEDED
+
+
+def _mark(state: Task.State.ValueType) -> Text:
+    return Text(_SYMBOLS.get(state, "·"), style=_STYLES.get(state, "dim"))
+
+
+def _span(tasks: Sequence[TaskHistory], now: datetime) -> str:
+    starts = [words.moment(_start(each)) for each in tasks if words.moment(_start(each))]
+    if not starts:
+        return ""
+    ends = [words.moment(each.task.end_time) for each in tasks]
+    end = max(ends) if all(ends) else now.timestamp()
+    return words.seconds(end - min(starts))
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

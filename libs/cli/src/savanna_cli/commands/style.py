@@ -1,0 +1,36 @@
+"""What all commands share: how help is laid out, and the choice of form."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from savanna_cli.output import Form
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+def _as_form(context: click.Context, parameter: click.Parameter, value: str) -> Form:
+    del context, parameter
+    return Form(value)
+
+
+def shown(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the option -o, passed as ``form``."""
+    option = click.option(
+        "-o",
+        "--output",
+        "form",
+        type=click.Choice([each.value for each in Form]),
+        default=Form.TABLE.value,
+        callback=_as_form,
+        help="Table for people, json or yaml for programs.  [default: table]",
+    )
+    return option(command)
+
+
+watched = click.option("--watch", is_flag=True, help="Show progress until it has ended.")
