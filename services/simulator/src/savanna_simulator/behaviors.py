@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
+from google.protobuf import json_format
+
+from savanna.simulator.v1.simulator_service_pb2 import Behavior
 from savanna_kit.errors import FieldViolation, InvalidArgument
 
 if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Iterable, Iterator
-
-    from savanna.simulator.v1.simulator_service_pb2 import Behavior
 
 
 @dataclass
@@ -44,7 +46,7 @@ class Behaviors:
     def add(self, behaviors: Iterable[Behavior]) -> None:
         """Add behaviours, all or, when one makes no sense, none; raises ``InvalidArgument``."""
         new = list(behaviors)
-        violations = [each for number, one in enumerate(new) for each in _problems(number, one)]
+        violations = _problems(new)
         if violations:
             raise InvalidArgument(violations[0].message, violations=violations)
         self._all += new
@@ -87,7 +89,30 @@ class Behaviors:
         return int.from_bytes(drawn) < probability * 2**64
 
 
-def _problems(number: int, behavior: Behavior) -> Iterator[FieldViolation]:
+def from_json(text: str) -> list[Behavior]:
+    """Read a list of behaviours.
+
+    Raises ``ValueError``, saying what is wrong, also when one makes no sense.
+    """
+    documents = json.loads(text)
+    if not isinstance(documents, list):
+        raise ValueError("this is no JSON list")
+    try:
+        behaviors = [json_format.ParseDict(each, Behavior()) for each in documents]
+    except json_format.ParseError as error:
+        raise ValueError(str(error)) from error
+    for each in _problems(behaviors):
+        raise ValueError(f"{each.field}: {each.message}")
+    return behaviors
+
+
+def _problems(behaviors: list[Behavior]) -> list[FieldViolation]:
+    return [
+        problem for number, each in enumerate(behaviors) for problem in _problems_of(number, each)
+    ]
+
+
+def _problems_of(number: int, behavior: Behavior) -> Iterator[FieldViolation]:
     place = f"behaviors[{number}]"
     if not 0 <= behavior.probability <= 1:
         yield FieldViolation(f"{place}.probability", "a probability lies between 0 and 1")

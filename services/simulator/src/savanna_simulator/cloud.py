@@ -13,6 +13,7 @@ from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
 from savanna_kit.errors import ResourceExhausted, Unavailable
+from savanna_simulator.hosts import Login
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 BUILD = "BUILD"
 ACTIVE = "ACTIVE"
 ERROR = "ERROR"
+HOST_KEY = "savanna_host_key"
 
 _FIRST_ADDRESS = int(IPv4Address("10.0.0.1"))
 _ADDRESSES = 2**24 - 2
@@ -90,7 +92,8 @@ class SimulatedServers:
             boot_fails=traits.boot_fails,
         )
         self._add(server)
-        self._hosts.open(server.address, name, math.inf if traits.boot_fails else booted)
+        login = Login(server.address, metadata.get(HOST_KEY, ""))
+        self._hosts.open(login, name, math.inf if traits.boot_fails else booted)
         if traits.create_reply_lost:
             raise Unavailable(f"the reply about {name} was lost", reason="REPLY_LOST")
         return server

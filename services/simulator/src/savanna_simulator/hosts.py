@@ -29,6 +29,14 @@ _NO_EPOCH = -(2**63)
 
 
 @dataclass(frozen=True)
+class Login:
+    """Where a host is, and the public key that it must have; an empty one takes any."""
+
+    address: str
+    host_key: str = ""
+
+
+@dataclass(frozen=True)
 class RunName:
     """What names a command on a host: the operation that owns it and the key inside it."""
 
@@ -95,6 +103,7 @@ class _Run:
 class _Host:
     name: str
     opens: float
+    key: str
     begun: int = 0
     scripted: Counter[int] = field(default_factory=Counter)
     runs: dict[RunName, _Run] = field(default_factory=dict)
@@ -111,9 +120,9 @@ class Hosts:
         self._records: deque[Command] = deque(maxlen=kept_commands)
         self._ending: list[tuple[float, int, Command]] = []
 
-    def open(self, address: str, name: str, at: float) -> None:
-        """Let a host answer at an address from a time on."""
-        self._hosts[address] = _Host(name, at)
+    def open(self, login: Login, name: str, at: float) -> None:
+        """Let a host answer at an address, with a key, from a time on."""
+        self._hosts[login.address] = _Host(name, at, login.host_key)
 
     def close(self, address: str) -> None:
         """Take a host away; its commands end with it."""
@@ -124,7 +133,7 @@ class Hosts:
 
     def start(
         self,
-        address: str,
+        login: Login,
         name: RunName,
         epoch: int,
         *,
@@ -134,10 +143,10 @@ class Hosts:
     ) -> None:
         """Begin a command, or find the one that this epoch owns.
 
-        Raises ``Unavailable`` and ``FailedPrecondition``, the latter when a higher epoch owns it.
+        Raises ``Unavailable``, and ``FailedPrecondition`` when a higher epoch owns it.
         """
         now = self._settle()
-        host = self._answering(address, now)
+        host = self._answering(login, now)
         run = host.runs.setdefault(name, _Run())
         _refuse_older(name, epoch, run.owner)
         is_found = run.command is not None and (epoch == run.owner or adopt)
@@ -146,37 +155,38 @@ class Hosts:
             self._cut_off(run.command, now, STOPPED)
             run.command = self._begin(host, name, epoch, script, environment, now)
 
-    def look(self, address: str, name: RunName, *, offset: int, epoch: int = 0) -> Look:
+    def look(self, login: Login, name: RunName, *, offset: int, epoch: int = 0) -> Look:
         """Look at a command.
 
         Raises ``Unavailable``, ``NotFound``, and ``FailedPrecondition`` when an epoch is given and
         a higher one owns the command.
         """
         now = self._settle()
-        run = self._answering(address, now).runs.get(name)
+        run = self._answering(login, now).runs.get(name)
         if run is None or run.command is None:
-            raise NotFound(f"{address} knows no command {_said(name)}", reason="RUN_NOT_FOUND")
+            raise _not_found(login, name)
         if epoch:
             _refuse_older(name, epoch, run.owner)
         command = run.command
         output = command.output(now)[offset:]
         return Look(output, command.exit_code, command.ends - now, command.cut_off)
 
-    def stop(self, address: str, name: RunName, epoch: int) -> None:
-        """Stop a command that this or a lower epoch owns; from then on none of them begins.
+    def stop(self, login: Login, name: RunName, epoch: int) -> None:
+        """Stop a command that this or a lower epoch owns; from then on none of them begins it.
 
-        Raises ``Unavailable``.
+        Raises ``Unavailable``, ``FailedPrecondition`` when a higher epoch owns it, and ``NotFound``
+        when it was not there.
         """
         now = self._settle()
-        host = self._answering(address, now)
+        host = self._answering(login, now)
         run = host.runs.setdefault(name, _Run())
-        if run.owner > epoch:
-            return
+        _refuse_older(name, epoch, run.owner)
         run.owner = epoch
         self._cut_off(run.command, now, STOPPED)
         if run.command is None:
             # Its start may still be on the way: it finds that it has been stopped.
             run.command = _never_begun(host.name, name, epoch, now)
+            raise _not_found(login, name)
 
     def commands(self, name_glob: str) -> list[Command]:
         """List what was run on the servers of these names, oldest first."""
@@ -184,14 +194,19 @@ class Hosts:
         glob = name_glob or "*"
         return [each for each in self._records if fnmatchcase(each.server, glob)]
 
-    def _answering(self, address: str, now: float) -> _Host:
-        host = self._hosts.get(address)
-        if host is not None and host.opens <= now:
-            traits = self._behaviors.traits(host.name)
-            is_worn = traits.ssh_dies_after and host.begun >= traits.ssh_dies_after
-            if not traits.ssh_dead and not is_worn:
-                return host
-        raise Unavailable(f"{address} does not answer", reason="HOST_UNREACHABLE")
+    def _answering(self, login: Login, now: float) -> _Host:
+        host = self._hosts.get(login.address)
+        if host is None or host.opens > now or self._is_silent(host):
+            raise Unavailable(f"{login.address} does not answer", reason="HOST_UNREACHABLE")
+        if host.key and login.host_key not in ("", host.key):
+            raise FailedPrecondition(
+                f"another host answers at {login.address}", reason="HOST_KEY_MISMATCH"
+            )
+        return host
+
+    def _is_silent(self, host: _Host) -> bool:
+        traits = self._behaviors.traits(host.name)
+        return traits.ssh_dead or 0 < traits.ssh_dies_after <= host.begun
 
     def _begin(
         self,
@@ -242,6 +257,10 @@ def _never_begun(server: str, name: RunName, epoch: int, now: float) -> Command:
     """Give a command that was stopped before it began; it is no record."""
     outcome = Outcome(0.0, STOPPED)
     return Command(server, name, epoch, "", {}, outcome, now, 0, ended=now, exit_code=STOPPED)
+
+
+def _not_found(login: Login, name: RunName) -> NotFound:
+    return NotFound(f"{login.address} knows no command {_said(name)}", reason="RUN_NOT_FOUND")
 
 
 def _refuse_older(name: RunName, epoch: int, owner: int) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from savanna.simulator.v1 import simulator_service_pb2_grpc as stubs
 from savanna_kit import serving
 from savanna_kit.clock import SystemClock
-from savanna_simulator.behaviors import Behaviors
+from savanna_simulator.behaviors import Behaviors, from_json
 from savanna_simulator.cloud import SimulatedServers
 from savanna_simulator.hosts import Hosts
 from savanna_simulator.service import (
@@ -29,6 +29,7 @@ def build(given: SimulatorSettings, clock: Clock | None = None) -> serving.Parts
     """
     clock = clock or SystemClock()
     behaviors = Behaviors(seed=given.seed, boot_seconds=given.boot_seconds)
+    behaviors.add(from_json(given.behaviors))
     hosts = Hosts(behaviors, clock, kept_commands=given.kept_commands)
     servers = SimulatedServers(
         behaviors, hosts, clock, chance=Random(given.seed), max_servers=given.max_servers

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from savanna.simulator.v1 import simulator_service_pb2 as messages
 from savanna.simulator.v1 import simulator_service_pb2_grpc as stubs
 from savanna_simulator.cloud import ACTIVE, ERROR
-from savanna_simulator.hosts import RunName
+from savanna_simulator.hosts import Login, RunName
 
 if TYPE_CHECKING:
     import grpc
@@ -81,7 +81,7 @@ class SimulatedHostService(stubs.SimulatedHostServiceServicer):
     ) -> messages.StartCommandResponse:
         """Begin a command, or find it."""
         self._hosts.start(
-            request.address,
+            Login(request.address, request.host_key),
             RunName(request.operation_id, request.key),
             request.epoch,
             adopt=request.adopt,
@@ -96,11 +96,10 @@ class SimulatedHostService(stubs.SimulatedHostServiceServicer):
         """Look at a command; wait for its end."""
         time = asyncio.get_running_loop().time
         deadline = time() + min(request.wait.ToNanoseconds() / 1e9, MOST_WAIT)
+        login = Login(request.address, request.host_key)
         name = RunName(request.operation_id, request.key)
         while True:
-            look = self._hosts.look(
-                request.address, name, offset=request.offset, epoch=request.epoch
-            )
+            look = self._hosts.look(login, name, offset=request.offset, epoch=request.epoch)
             patience = deadline - time()
             if look.exit_code is not None or patience <= 0:
                 return messages.PollCommandResponse(output=look.output, exit_code=look.exit_code)
@@ -110,8 +109,8 @@ class SimulatedHostService(stubs.SimulatedHostServiceServicer):
         self, request: messages.StopCommandRequest, context: Context
     ) -> messages.StopCommandResponse:
         """Stop a command."""
-        name = RunName(request.operation_id, request.key)
-        self._hosts.stop(request.address, name, request.epoch)
+        login = Login(request.address, request.host_key)
+        self._hosts.stop(login, RunName(request.operation_id, request.key), request.epoch)
         return messages.StopCommandResponse()
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from savanna_kit.settings import ServiceSettings, prefixed
+from savanna_simulator.behaviors import from_json
 
 
 class SimulatorSettings(ServiceSettings):
@@ -25,3 +26,16 @@ class SimulatorSettings(ServiceSettings):
     kept_commands: int = Field(
         200_000, description="How many commands are remembered; the oldest are forgotten.", ge=1
     )
+    behaviors: str = Field(
+        "[]",
+        description=(
+            "How servers behave from the beginning: a JSON list of savanna.simulator.v1.Behavior, "
+            'for example [{"nameGlob": "*-worker-*", "probability": 0.1, "bootFails": true}].'
+        ),
+    )
+
+    @field_validator("behaviors")
+    @classmethod
+    def _are_behaviors(cls, text: str) -> str:
+        from_json(text)
+        return text

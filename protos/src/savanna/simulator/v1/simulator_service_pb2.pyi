@@ -63,7 +63,7 @@ class Server(_message.Message):
     """Why it is in ERROR."""
     @_builtins.property
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """What its maker wrote on it, among it "savanna_instance" and "savanna_cluster"."""
+        """What its maker wrote on it, among it "savanna_instance", "savanna_cluster" and "savanna_host_key", the public SSH key of its host."""
 
     def __init__(
         self,
@@ -350,6 +350,7 @@ class StartCommandRequest(_message.Message):
     ADOPT_FIELD_NUMBER: _builtins.int
     SCRIPT_FIELD_NUMBER: _builtins.int
     ENVIRONMENT_FIELD_NUMBER: _builtins.int
+    HOST_KEY_FIELD_NUMBER: _builtins.int
     address: _builtins.str
     """Address of the host."""
     operation_id: _builtins.str
@@ -362,6 +363,8 @@ class StartCommandRequest(_message.Message):
     """Whether a running or finished command of a lower epoch is taken over instead of stopped."""
     script: _builtins.str
     """The script. The simulated shell acts on lines "sleep SECONDS", "echo TEXT" and "exit CODE" and passes over others."""
+    host_key: _builtins.str
+    """Public key that the host must have; empty takes any."""
     @_builtins.property
     def environment(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Environment."""
@@ -376,10 +379,11 @@ class StartCommandRequest(_message.Message):
         adopt: _builtins.bool = ...,
         script: _builtins.str = ...,
         environment: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        host_key: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "adopt", b"adopt", "environment", b"environment", "epoch", b"epoch", "key", b"key", "operation_id", b"operation_id", "script", b"script"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "adopt", b"adopt", "environment", b"environment", "epoch", b"epoch", "host_key", b"host_key", "key", b"key", "operation_id", b"operation_id", "script", b"script"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -414,6 +418,7 @@ class PollCommandRequest(_message.Message):
     OFFSET_FIELD_NUMBER: _builtins.int
     WAIT_FIELD_NUMBER: _builtins.int
     EPOCH_FIELD_NUMBER: _builtins.int
+    HOST_KEY_FIELD_NUMBER: _builtins.int
     address: _builtins.str
     """Address of the host."""
     operation_id: _builtins.str
@@ -424,6 +429,8 @@ class PollCommandRequest(_message.Message):
     """Position in its output from which to read."""
     epoch: _builtins.int
     """Epoch of one who waits for its own command: once a higher epoch owns the key, the look is refused; 0 looks whoever owns it."""
+    host_key: _builtins.str
+    """Public key that the host must have; empty takes any."""
     @_builtins.property
     def wait(self) -> _duration_pb2.Duration:
         """How long to wait for its end."""
@@ -437,10 +444,11 @@ class PollCommandRequest(_message.Message):
         offset: _builtins.int = ...,
         wait: _duration_pb2.Duration | None = ...,
         epoch: _builtins.int = ...,
+        host_key: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["wait", b"wait"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "epoch", b"epoch", "key", b"key", "offset", b"offset", "operation_id", b"operation_id", "wait", b"wait"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "epoch", b"epoch", "host_key", b"host_key", "key", b"key", "offset", b"offset", "operation_id", b"operation_id", "wait", b"wait"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -484,6 +492,7 @@ class StopCommandRequest(_message.Message):
     OPERATION_ID_FIELD_NUMBER: _builtins.int
     KEY_FIELD_NUMBER: _builtins.int
     EPOCH_FIELD_NUMBER: _builtins.int
+    HOST_KEY_FIELD_NUMBER: _builtins.int
     address: _builtins.str
     """Address of the host."""
     operation_id: _builtins.str
@@ -492,6 +501,8 @@ class StopCommandRequest(_message.Message):
     """Key."""
     epoch: _builtins.int
     """Epoch of the one who stops it; a command of a higher epoch is left alone."""
+    host_key: _builtins.str
+    """Public key that the host must have; empty takes any."""
     def __init__(
         self,
         *,
@@ -499,10 +510,11 @@ class StopCommandRequest(_message.Message):
         operation_id: _builtins.str = ...,
         key: _builtins.str = ...,
         epoch: _builtins.int = ...,
+        host_key: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "epoch", b"epoch", "key", b"key", "operation_id", b"operation_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "epoch", b"epoch", "host_key", b"host_key", "key", b"key", "operation_id", b"operation_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

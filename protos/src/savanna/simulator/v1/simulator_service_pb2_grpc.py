@@ -266,23 +266,24 @@ class SimulatedHostServiceServicer:
     """
 
     def StartCommand(self, request, context):
-        """Begins a command, or finds it. Errors: UNAVAILABLE when the host does not answer, FAILED_PRECONDITION when a higher epoch owns the key.
+        """Begins a command, or finds it. Errors, of this and the others: UNAVAILABLE when the host does not answer, FAILED_PRECONDITION with
+        reason HOST_KEY_MISMATCH when it is another one, or STALE_EPOCH when a higher epoch owns the key.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def PollCommand(self, request, context):
-        """Looks at a command; waits up to the given time for its end. Errors: UNAVAILABLE, NOT_FOUND, FAILED_PRECONDITION when a higher epoch
-        owns the key.
+        """Looks at a command; waits up to the given time for its end. Errors: UNAVAILABLE, FAILED_PRECONDITION, and NOT_FOUND when there is
+        no such command.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def StopCommand(self, request, context):
-        """Stops a command and waits until it has stopped. Stopping one that is not there succeeds, and keeps this and lower epochs from
-        beginning it later. Errors: UNAVAILABLE.
+        """Stops a command and waits until it has stopped; from then on this and lower epochs can not begin it. Errors: UNAVAILABLE,
+        FAILED_PRECONDITION, and NOT_FOUND when it was not there: it is kept from beginning nevertheless.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

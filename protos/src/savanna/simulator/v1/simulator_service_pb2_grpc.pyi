@@ -107,14 +107,16 @@ class SimulatedHostServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> SimulatedHostServiceAsyncStub: ...
     StartCommand: _grpc.UnaryUnaryMultiCallable[_simulator_service_pb2.StartCommandRequest, _simulator_service_pb2.StartCommandResponse]
-    """Begins a command, or finds it. Errors: UNAVAILABLE when the host does not answer, FAILED_PRECONDITION when a higher epoch owns the key."""
+    """Begins a command, or finds it. Errors, of this and the others: UNAVAILABLE when the host does not answer, FAILED_PRECONDITION with
+    reason HOST_KEY_MISMATCH when it is another one, or STALE_EPOCH when a higher epoch owns the key.
+    """
     PollCommand: _grpc.UnaryUnaryMultiCallable[_simulator_service_pb2.PollCommandRequest, _simulator_service_pb2.PollCommandResponse]
-    """Looks at a command; waits up to the given time for its end. Errors: UNAVAILABLE, NOT_FOUND, FAILED_PRECONDITION when a higher epoch
-    owns the key.
+    """Looks at a command; waits up to the given time for its end. Errors: UNAVAILABLE, FAILED_PRECONDITION, and NOT_FOUND when there is
+    no such command.
     """
     StopCommand: _grpc.UnaryUnaryMultiCallable[_simulator_service_pb2.StopCommandRequest, _simulator_service_pb2.StopCommandResponse]
-    """Stops a command and waits until it has stopped. Stopping one that is not there succeeds, and keeps this and lower epochs from
-    beginning it later. Errors: UNAVAILABLE.
+    """Stops a command and waits until it has stopped; from then on this and lower epochs can not begin it. Errors: UNAVAILABLE,
+    FAILED_PRECONDITION, and NOT_FOUND when it was not there: it is kept from beginning nevertheless.
     """
 
 @_typing.type_check_only
@@ -123,14 +125,16 @@ class SimulatedHostServiceAsyncStub(SimulatedHostServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     StartCommand: _aio.UnaryUnaryMultiCallable[_simulator_service_pb2.StartCommandRequest, _simulator_service_pb2.StartCommandResponse]  # type: ignore[assignment]
-    """Begins a command, or finds it. Errors: UNAVAILABLE when the host does not answer, FAILED_PRECONDITION when a higher epoch owns the key."""
+    """Begins a command, or finds it. Errors, of this and the others: UNAVAILABLE when the host does not answer, FAILED_PRECONDITION with
+    reason HOST_KEY_MISMATCH when it is another one, or STALE_EPOCH when a higher epoch owns the key.
+    """
     PollCommand: _aio.UnaryUnaryMultiCallable[_simulator_service_pb2.PollCommandRequest, _simulator_service_pb2.PollCommandResponse]  # type: ignore[assignment]
-    """Looks at a command; waits up to the given time for its end. Errors: UNAVAILABLE, NOT_FOUND, FAILED_PRECONDITION when a higher epoch
-    owns the key.
+    """Looks at a command; waits up to the given time for its end. Errors: UNAVAILABLE, FAILED_PRECONDITION, and NOT_FOUND when there is
+    no such command.
     """
     StopCommand: _aio.UnaryUnaryMultiCallable[_simulator_service_pb2.StopCommandRequest, _simulator_service_pb2.StopCommandResponse]  # type: ignore[assignment]
-    """Stops a command and waits until it has stopped. Stopping one that is not there succeeds, and keeps this and lower epochs from
-    beginning it later. Errors: UNAVAILABLE.
+    """Stops a command and waits until it has stopped; from then on this and lower epochs can not begin it. Errors: UNAVAILABLE,
+    FAILED_PRECONDITION, and NOT_FOUND when it was not there: it is kept from beginning nevertheless.
     """
 
 class SimulatedHostServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -142,7 +146,9 @@ class SimulatedHostServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _simulator_service_pb2.StartCommandRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_simulator_service_pb2.StartCommandResponse, _abc.Awaitable[_simulator_service_pb2.StartCommandResponse]]:
-        """Begins a command, or finds it. Errors: UNAVAILABLE when the host does not answer, FAILED_PRECONDITION when a higher epoch owns the key."""
+        """Begins a command, or finds it. Errors, of this and the others: UNAVAILABLE when the host does not answer, FAILED_PRECONDITION with
+        reason HOST_KEY_MISMATCH when it is another one, or STALE_EPOCH when a higher epoch owns the key.
+        """
 
     @_abc_1.abstractmethod
     def PollCommand(
@@ -150,8 +156,8 @@ class SimulatedHostServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _simulator_service_pb2.PollCommandRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_simulator_service_pb2.PollCommandResponse, _abc.Awaitable[_simulator_service_pb2.PollCommandResponse]]:
-        """Looks at a command; waits up to the given time for its end. Errors: UNAVAILABLE, NOT_FOUND, FAILED_PRECONDITION when a higher epoch
-        owns the key.
+        """Looks at a command; waits up to the given time for its end. Errors: UNAVAILABLE, FAILED_PRECONDITION, and NOT_FOUND when there is
+        no such command.
         """
 
     @_abc_1.abstractmethod
@@ -160,8 +166,8 @@ class SimulatedHostServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _simulator_service_pb2.StopCommandRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_simulator_service_pb2.StopCommandResponse, _abc.Awaitable[_simulator_service_pb2.StopCommandResponse]]:
-        """Stops a command and waits until it has stopped. Stopping one that is not there succeeds, and keeps this and lower epochs from
-        beginning it later. Errors: UNAVAILABLE.
+        """Stops a command and waits until it has stopped; from then on this and lower epochs can not begin it. Errors: UNAVAILABLE,
+        FAILED_PRECONDITION, and NOT_FOUND when it was not there: it is kept from beginning nevertheless.
         """
 
 def add_SimulatedHostServiceServicer_to_server(servicer: SimulatedHostServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
