@@ -3,7 +3,7 @@ BadRequest, RetryInfo)."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import grpc
 from google.protobuf import any_pb2
@@ -69,14 +69,15 @@ def to_status(error: errors.SavannaError) -> grpc.Status:
     return answer
 
 
-def from_rpc_error(failure: grpc.aio.AioRpcError) -> errors.SavannaError:
-    """Give the error that a failed call stands for; unknown ones become ``Internal``."""
+def from_rpc_error(failure: grpc.RpcError) -> errors.SavannaError:
+    """Give the error that a failed call, awaited or not, stands for; unknown ones become
+    ``Internal``."""
     code = failure.code()
     kind = _CLASSES.get(code, errors.Internal)
     error = kind(failure.details() or code.name)
     # rpc_status offers no public way for asynchronous calls on every version; the trailer is the
-    # contract.
-    trailer: Iterable[tuple[str, str | bytes]] = failure.trailing_metadata() or ()
+    # contract. Any: of pairs, whatever class grpc gives them.
+    trailer: Iterable[Any] = failure.trailing_metadata() or ()
     for key, value in trailer:
         if key == "grpc-status-details-bin" and isinstance(value, bytes):
             _read_details(error, status_pb2.Status.FromString(value))
