@@ -44,11 +44,7 @@ class SimulatedStage:
         self.cloud = SimulatedCloud(address)
 
     def break_create(self, order: ServerOrder) -> None:
-        with grpc.insecure_channel(self.address) as channel:
-            behavior = messages.Behavior(name_glob=order.name, create_reply_lost=True)
-            stubs.SimulatorControlServiceStub(channel).AddBehaviors(
-                messages.AddBehaviorsRequest(behaviors=[behavior]), timeout=5
-            )
+        wish(self.address, messages.Behavior(name_glob=order.name, create_reply_lost=True))
         try:
             self.cloud.create_server(order)
         except CloudUnavailable:
@@ -105,6 +101,14 @@ def quick(folder: Path, *, seed: int = 0, max_servers: int = 0) -> SimulatorSett
         seed=seed,
         max_servers=max_servers,
     )
+
+
+def wish(address: str, behavior: messages.Behavior) -> None:
+    """Tell a simulator how servers shall behave."""
+    with grpc.insecure_channel(address) as channel:
+        stubs.SimulatorControlServiceStub(channel).AddBehaviors(
+            messages.AddBehaviorsRequest(behaviors=[behavior]), timeout=5
+        )
 
 
 @contextmanager

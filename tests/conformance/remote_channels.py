@@ -6,15 +6,20 @@ import contextlib
 import dataclasses
 import itertools
 import socket
+import time
 import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from savanna.simulator.v1.simulator_service_pb2 import Behavior
 from savanna_engine.cloud.base import ServerOrder
 from savanna_engine.cloud.local import LocalCloud, catalog
+from savanna_engine.cloud.simulated import SimulatedCloud
 from savanna_engine.remote.base import Command, Host, Remote, RunId
 from savanna_engine.remote.fabric import FabricRemote
+from savanna_engine.remote.simulated import SimulatedRemote
 from savanna_engine.steps.servers import host_of, make_host_key
+from tests.conformance.cloud_stages import quick, simulator, wish
 from tests.conformance.remote_proxy import Proxy
 
 if TYPE_CHECKING:
@@ -58,7 +63,29 @@ def fabric(folder: Path) -> Iterator[Channel]:
         yield Channel(remote, other, through, silent, gone, proxy.cut)
 
 
-CHANNELS: dict[str, Callable[[Path], AbstractContextManager[Channel]]] = {"fabric": fabric}
+@contextlib.contextmanager
+def simulated(folder: Path) -> Iterator[Channel]:
+    """The simulator, behind a network that can be cut."""
+    with contextlib.ExitStack() as stack:
+        given = quick(folder).model_copy(update={"listen": "127.0.0.1:0"})
+        address = stack.enter_context(simulator(given))
+        cloud = stack.enter_context(contextlib.closing(SimulatedCloud(address)))
+        wish(address, Behavior(name_glob="silent", ssh_dead=True))
+        host, silent = (_simulated_host(cloud, name) for name in ("host-1", "silent"))
+        gone = dataclasses.replace(host, address="10.255.255.254")
+        proxy = stack.enter_context(
+            contextlib.closing(Proxy("127.0.0.1", int(address.rpartition(":")[2])))
+        )
+        through = f"127.0.0.1:{proxy.port}"
+        remote = stack.enter_context(contextlib.closing(SimulatedRemote(through)))
+        other = stack.enter_context(contextlib.closing(SimulatedRemote(address)))
+        yield Channel(remote, other, host, silent, gone, proxy.cut)
+
+
+CHANNELS: dict[str, Callable[[Path], AbstractContextManager[Channel]]] = {
+    "fabric": fabric,
+    "simulated": simulated,
+}
 """A new channel joins the suite here."""
 
 
@@ -81,6 +108,17 @@ def local_hosts(folder: Path, count: int, *, hosts: str) -> Iterator[list[Host]]
         yield [host_of(server, private) for server in servers]
     finally:
         cloud.purge()
+
+
+def _simulated_host(cloud: SimulatedCloud, name: str) -> Host:
+    order = dataclasses.replace(
+        _order(name, ""), image_id=cloud.catalog("").images[0].id, network_id=""
+    )
+    server = cloud.create_server(order)
+    while not server.management_ip:
+        time.sleep(0.01)
+        (server,) = cloud.find_servers(instance_id=order.instance_id)
+    return host_of(server, "")
 
 
 def _order(name: str, public: str) -> ServerOrder:

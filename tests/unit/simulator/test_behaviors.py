@@ -8,12 +8,17 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from savanna.simulator.v1.simulator_service_pb2 import Behavior
-from savanna_kit import errors
+from savanna_kit import errors, serving
+from savanna_kit.channels import connect
+from savanna_kit.clock import ManualClock
+from savanna_kit.settings import SettingsError, load
 from savanna_simulator.behaviors import Behaviors
-from tests.unit.simulator.conftest import BOOT_SECONDS
+from savanna_simulator.main import build
+from savanna_simulator.settings import SimulatorSettings
+from tests.unit.simulator.conftest import BOOT_SECONDS, Simulator
 
 if TYPE_CHECKING:
-    from tests.unit.simulator.conftest import Simulator
+    from pathlib import Path
 
 NAMES = [f"c1-worker-{number}" for number in range(1000)]
 
@@ -127,6 +132,36 @@ async def test_behaviours_that_make_no_sense_are_refused_all_at_once(
         "behaviors[1].ssh_dies_after",
     ]
     await simulator.start(await simulator.boot())
+
+
+async def test_behaviours_can_be_set_from_the_beginning(tmp_path: Path) -> None:
+    settings = SimulatorSettings(
+        listen=f"unix:{tmp_path}/simulator.sock",
+        boot_seconds=0,
+        behaviors='[{"nameGlob": "*-1", "bootTime": "60s"}, {"bootFails": true}]',
+    )
+    parts = build(settings)
+    async with serving.running([parts]), connect(parts.addresses[0]) as channel:
+        simulator = Simulator(channel, ManualClock())
+        assert (await simulator.create("c1-worker-1")).status == "BUILD"
+        assert (await simulator.create("c1-worker-2")).status == "ERROR"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("nonsense", "Expecting value"),
+        ("{}", "no JSON list"),
+        ('[{"bootFalls": true}]', 'no field named "bootFalls"'),
+        (
+            '[{"probability": 2}]',
+            r"behaviors\[0\]\.probability: a probability lies between 0 and 1",
+        ),
+    ],
+)
+def test_settings_with_behaviours_that_can_not_be_are_refused(text: str, said: str) -> None:
+    with pytest.raises(SettingsError, match=said):
+        load(SimulatorSettings, behaviors=text)
 
 
 def test_the_same_seed_strikes_the_same_servers_whatever_the_order_of_questions() -> None:

@@ -115,7 +115,9 @@ async def test_a_stopped_command_has_said_only_what_it_said_before(simulator: Si
 async def test_a_stop_leaves_a_command_of_a_higher_epoch_alone(simulator: Simulator) -> None:
     address = await simulator.boot()
     await simulator.start(address, epoch=3)
-    await simulator.stop(address, epoch=2)
+    with pytest.raises(errors.FailedPrecondition) as caught:
+        await simulator.stop(address, epoch=2)
+    assert caught.value.reason == "STALE_EPOCH"
     assert await simulator.poll(address) == ("", None)
 
 
@@ -123,7 +125,8 @@ async def test_a_command_that_was_stopped_before_its_start_never_runs(
     simulator: Simulator,
 ) -> None:
     address = await simulator.boot()
-    await simulator.stop(address, epoch=2)
+    with pytest.raises(errors.NotFound):
+        await simulator.stop(address, epoch=2)
     with pytest.raises(errors.FailedPrecondition):
         await simulator.start(address, epoch=1)
     await simulator.start(address, "echo never", epoch=2)

@@ -21,7 +21,7 @@ from savanna_engine.cloud.errors import (
     CloudUnavailable,
     QuotaExceeded,
 )
-from savanna_kit import context
+from savanna_kit import context, errors, status
 from savanna_kit.channels import MAX_MESSAGE
 from savanna_kit.interceptors import outgoing_metadata
 
@@ -209,9 +209,11 @@ def _ask(call: grpc.UnaryUnaryMultiCallable[Q, A], request: Q) -> A:
 
 
 def _cloud_error(failure: grpc.RpcError) -> CloudError:
-    text = failure.details() or failure.code().name
-    if failure.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
-        return QuotaExceeded(f"the simulated cloud gives no more: {text}")
-    if failure.code() is grpc.StatusCode.INVALID_ARGUMENT:
-        return CloudRefused(f"the simulated cloud refuses this: {text}")
-    return CloudUnavailable(f"the simulated cloud did not answer: {text}")
+    error = status.from_rpc_error(failure)
+    match error:
+        case errors.ResourceExhausted():
+            return QuotaExceeded(f"the simulated cloud gives no more: {error}")
+        case errors.InvalidArgument():
+            return CloudRefused(f"the simulated cloud refuses this: {error}")
+        case _:
+            return CloudUnavailable(f"the simulated cloud did not answer: {error}")

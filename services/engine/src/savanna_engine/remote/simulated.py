@@ -1,7 +1,7 @@
 """The channel to simulated hosts, over the simulator's gRPC service.
 
 The simulator's shell understands ``sleep``, ``echo`` and ``exit``; files are accepted and not kept,
-and standard error is not kept apart. Who a host is can not be checked: there are no keys.
+and standard error is not kept apart. Nobody logs in: of a host's keys only its public one counts.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ from savanna.simulator.v1 import simulator_service_pb2 as messages
 from savanna.simulator.v1 import simulator_service_pb2_grpc as stubs
 from savanna_engine.remote.base import RunState
 from savanna_engine.remote.errors import (
+    HostKeyMismatch,
     HostUnreachable,
     RemoteError,
     RunNotFound,
     RunTimeout,
     StaleEpoch,
 )
+from savanna_kit import status
 from savanna_kit.channels import MAX_MESSAGE
 from savanna_kit.interceptors import outgoing_metadata
 
@@ -34,6 +36,9 @@ if TYPE_CHECKING:
 _CALL_SECONDS = 10.0
 _LOOK_SECONDS = 10.0
 _STOPPED = 128 + 15
+_REASONS = {
+    each.reason: each for each in (HostKeyMismatch, HostUnreachable, RunNotFound, StaleEpoch)
+}
 _OPTIONS = (
     ("grpc.max_receive_message_length", MAX_MESSAGE),
     ("grpc.max_send_message_length", MAX_MESSAGE),
@@ -52,7 +57,7 @@ class SimulatedRemote:
 
     def check(self, host: Host, timeout: float) -> None:
         """Look for a command that is not there: a host that says so answers."""
-        request = messages.PollCommandRequest(address=host.address)
+        request = messages.PollCommandRequest(address=host.address, host_key=host.host_key)
         try:
             _ask(self._stub.PollCommand, request, timeout)
         except RunNotFound:
@@ -76,6 +81,7 @@ class SimulatedRemote:
         """Start or find the run."""
         request = messages.StartCommandRequest(
             address=host.address,
+            host_key=host.host_key,
             operation_id=run.operation_id,
             key=run.key,
             epoch=run.epoch,
@@ -95,7 +101,11 @@ class SimulatedRemote:
     def stop(self, host: Host, run: RunId, timeout: float) -> None:
         """Stop a run."""
         request = messages.StopCommandRequest(
-            address=host.address, operation_id=run.operation_id, key=run.key, epoch=run.epoch
+            address=host.address,
+            host_key=host.host_key,
+            operation_id=run.operation_id,
+            key=run.key,
+            epoch=run.epoch,
         )
         _ask(self._stub.StopCommand, request, timeout)
 
@@ -128,13 +138,16 @@ class SimulatedRemote:
         wait = min(wait, _LOOK_SECONDS)
         request = messages.PollCommandRequest(
             address=host.address,
+            host_key=host.host_key,
             operation_id=run.operation_id,
             key=run.key,
             offset=offset,
             wait=Duration(seconds=int(wait), nanos=int(wait % 1 * 1e9)),
             epoch=epoch,
         )
-        answer = _ask(self._stub.PollCommand, request, wait + timeout)
+        # A wait that breaks off is the caller's to take up again.
+        ask = _ask_once if wait else _ask
+        answer = ask(self._stub.PollCommand, request, wait + timeout)
         exit_code = answer.exit_code if answer.HasField("exit_code") else None
         if exit_code is not None and exit_code < 0:
             # The simulator names the signal; the shell of a real host adds it to 128.
@@ -142,7 +155,19 @@ class SimulatedRemote:
         return RunState(answer.output, exit_code=exit_code)
 
 
+class _Broken(HostUnreachable):
+    """The simulator itself was not reached, or the connection to it broke."""
+
+
 def _ask(call: grpc.UnaryUnaryMultiCallable[Q, A], request: Q, timeout: float) -> A:
+    """Call; once more when it was the connection that failed, for that shows only in use."""
+    try:
+        return _ask_once(call, request, timeout)
+    except _Broken:
+        return _ask_once(call, request, timeout)
+
+
+def _ask_once(call: grpc.UnaryUnaryMultiCallable[Q, A], request: Q, timeout: float) -> A:
     try:
         return call(request, timeout=timeout, metadata=tuple(outgoing_metadata()))
     except grpc.RpcError as failure:
@@ -150,9 +175,8 @@ def _ask(call: grpc.UnaryUnaryMultiCallable[Q, A], request: Q, timeout: float) -
 
 
 def _remote_error(failure: grpc.RpcError) -> RemoteError:
-    text = failure.details() or failure.code().name
-    if failure.code() is grpc.StatusCode.NOT_FOUND:
-        return RunNotFound(text)
-    if failure.code() is grpc.StatusCode.FAILED_PRECONDITION:
-        return StaleEpoch(text)
-    return HostUnreachable(text)
+    error = status.from_rpc_error(failure)
+    if error.reason in _REASONS:
+        return _REASONS[error.reason](error.message)
+    is_broken = failure.code() is grpc.StatusCode.UNAVAILABLE
+    return (_Broken if is_broken else HostUnreachable)(error.message)
