@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 from google.protobuf.duration_pb2 import Duration
 
 from savanna.conductor.v1 import execution_service_pb2 as execution
-from savanna.scheduler.v1 import scheduler_service_pb2 as stream
 from savanna_kit import errors, logs
 from savanna_kit.retry import Backoff
 from savanna_scheduler.core import events
 from savanna_scheduler.core.scheduler import SchedulerCore
+from savanna_scheduler.engines import Engines
 
 if TYPE_CHECKING:
     from random import Random
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 log = logs.get_logger(__name__)
 _BACKOFF = Backoff(initial=0.1, cap=2.0)
+_HAND_OVER_SECONDS = 1.0
+_UNKNOWN = (errors.Unavailable, errors.DeadlineExceeded, errors.Cancelled)
+"""Failures after which a commit may be stored or not."""
 
 
 class IncarnationOver(Exception):
@@ -46,104 +49,79 @@ class Incarnation:
         chance: Random,
     ) -> None:
         self.id = scheduler_id
+        self.engines = Engines(conductor, self.feed)
         self._conductor = conductor
         self._given = given
         self._chance = chance
         self._core = SchedulerCore(scheduler_id, policy, chance)
-        self._streams: dict[str, asyncio.Queue[stream.ConnectResponse | None]] = {}
-        self._beats: dict[str, tuple[execution.Session, int]] = {}
-        self._beaten = asyncio.Event()
         self._commits: asyncio.Queue[events.Commit] = asyncio.Queue()
         self._committing = False
+        self._handing_over = False
+        self._settled = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
-        self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._due: float | None = None
+        self._over = asyncio.Event()
+        self._reason = ""
 
     async def live(self, address: str) -> None:
         """Own and drive operations until the lease is lost or something unclear happens; raises
         ``IncarnationOver``."""
-        lease = await self._first_lease(address)
         try:
             async with asyncio.TaskGroup() as group:
+                group.create_task(self._until_over())
+                lease = await self._first_lease(address)
                 for loop in (
                     self._keep_lease(address, lease),
                     self._claim(),
                     self._commit(),
-                    self._renew_sessions(),
-                    self._until_over(),
+                    self.engines.keep_leases(),
                 ):
                     group.create_task(loop)
         except* IncarnationOver as over:
             raise over.exceptions[0] from None
         finally:
-            self._end_streams()
+            self.finish("it ended")
+            self.engines.end_all()
+            if self._timer is not None:
+                self._timer.cancel()
 
     def feed(self, event: events.Event) -> None:
         """Tell the core, and do what it wants."""
-        if self._over.done():
+        if self._over.is_set():
             return
-        for command in self._core.handle(event, time.monotonic()):
+        try:
+            commands = self._core.handle(event, time.monotonic())
+        except Exception as error:
+            # Memory may be wrong now; the database is not.
+            log.exception("core_broke", scheduler_id=self.id)
+            self.finish(f"the core broke: {error!r}")
+            return
+        for command in commands:
             if isinstance(command, events.Commit):
-                self._committing = True
-                self._commits.put_nowait(command)
+                self._begin_commit(command)
             elif isinstance(command, events.Send):
-                queue = self._streams.get(command.session_id)
-                if queue is not None:
-                    queue.put_nowait(command.message)
+                self.engines.send(command.session_id, command.message)
             elif isinstance(command, events.Abandon):
-                self._finish(command.reason)
+                self.finish(command.reason)
         self._set_timer()
 
-    # Engines.
-
-    async def open_stream(
-        self, hello: stream.Hello
-    ) -> asyncio.Queue[stream.ConnectResponse | None]:
-        """Admit an engine.
-
-        Raises ``FailedPrecondition`` when its session is over.
-        """
-        session = execution.Session(session_id=hello.session_id, engine_id=hello.engine_id)
-        answer = await self._conductor.RenewSessions(
-            execution.RenewSessionsRequest(sessions=[session])
-        )
-        if hello.session_id in answer.ended:
-            raise errors.FailedPrecondition(
-                "the session is over: stop what it runs and start a new one", reason="SESSION_OVER"
-            )
-        former = self._streams.pop(hello.session_id, None)
-        if former is not None:
-            former.put_nowait(None)
-        queue: asyncio.Queue[stream.ConnectResponse | None] = asyncio.Queue()
-        self._streams[hello.session_id] = queue
-        running = {each.task_id: each.epoch for each in hello.running}
-        lease = answer.lease.ToMilliseconds() / 1000
-        self.feed(
-            events.Hello(
-                hello.session_id, hello.engine_id, dict(hello.credit.slots), running, lease
-            )
-        )
-        return queue
-
-    def close_stream(
-        self, session_id: str, queue: asyncio.Queue[stream.ConnectResponse | None]
-    ) -> None:
-        """Note that a stream has ended, unless another has taken its place."""
-        if self._streams.get(session_id) is queue:
-            del self._streams[session_id]
-            self.feed(events.Disconnected(session_id))
-
-    def beat(self, session: execution.Session, number: int) -> None:
-        """Have a session's lease renewed soon, together with others."""
-        self._beats[session.session_id] = (session, number)
-        self._beaten.set()
+    def finish(self, reason: str) -> None:
+        """End this life; what is not recorded is forgotten."""
+        self._reason = self._reason or reason
+        self._over.set()
+        self._settled.set()
 
     async def hand_over(self) -> None:
         """End in order: let the commit under way arrive, then let others go on at once."""
-        self._finish("the service ends")
-        async with asyncio.timeout(self._given.drain_seconds):
-            while self._committing:
-                await asyncio.sleep(0.01)
+        self._handing_over = True
+        if self._committing and not self._over.is_set():
+            try:
+                async with asyncio.timeout(_HAND_OVER_SECONDS):
+                    await self._settled.wait()
+            except TimeoutError:
+                log.warning("handed_over_unclear", scheduler_id=self.id)
         await self.release()
+        self.finish("the service ends")
 
     async def release(self) -> None:
         """Give up the lease; if that fails it ends by itself."""
@@ -155,6 +133,10 @@ class Incarnation:
             log.warning("release_failed", scheduler_id=self.id, error=str(error))
 
     # Loops.
+
+    async def _until_over(self) -> None:
+        await self._over.wait()
+        raise IncarnationOver(self._reason)
 
     async def _first_lease(self, address: str) -> float:
         attempt = 0
@@ -188,7 +170,8 @@ class Incarnation:
     async def _claim(self) -> None:
         wait = Duration()
         wait.FromMilliseconds(int(self._given.claim_wait_seconds * 1000))
-        while True:
+        limit = self._given.claim_wait_seconds + 10
+        while not self._handing_over:
             known = [
                 graph.id
                 for graph in self._core.operations.values()
@@ -196,22 +179,28 @@ class Incarnation:
             ]
             request = execution.ClaimRequest(scheduler_id=self.id, wait=wait, known_cancels=known)
             try:
-                answer = await self._conductor.Claim(
-                    request, timeout=self._given.claim_wait_seconds + 10
-                )
+                answer = await self._conductor.Claim(request, timeout=limit)
             except errors.Aborted:
                 self.feed(events.LeaseLost())
                 return
             except errors.SavannaError as error:
                 # The answer may have been lost on its way, with operations in it that nobody would
                 # carry out.
-                self._finish(f"a claim failed: {error}")
+                self.finish(f"a claim failed: {error}")
                 return
             wall = time.time()
             for graph in answer.graphs:
                 self.feed(events.Claimed(graph, wall))
             for operation_id in answer.cancels:
                 self.feed(events.CancelRequested(operation_id))
+
+    def _begin_commit(self, command: events.Commit) -> None:
+        if self._handing_over and not self._committing:
+            # Whoever takes over decides again; engines send their results again.
+            return
+        self._committing = True
+        self._settled.clear()
+        self._commits.put_nowait(command)
 
     async def _commit(self) -> None:
         attempt = 0
@@ -223,72 +212,36 @@ class Incarnation:
             try:
                 answer = await self._conductor.Commit(request, timeout=20)
             except errors.Aborted:
-                self._committing = False
-                self.feed(events.LeaseLost())
-            except (errors.Unavailable, errors.DeadlineExceeded, errors.Cancelled) as error:
+                self._feed_settled(events.LeaseLost())
+            except _UNKNOWN as error:
                 attempt += 1
                 log.warning("commit_unknown", number=command.number, error=str(error))
                 await asyncio.sleep(_BACKOFF.delay(attempt, self._chance.random()))
                 self.feed(events.CommitUnknown(command.number))
             except errors.SavannaError as error:
                 log.error("commit_refused", number=command.number, error=str(error))
-                self._committing = False
-                await asyncio.sleep(1.0)
-                self._finish(f"a commit was refused: {error}")
+                self.finish(f"a commit was refused: {error}")
             else:
                 attempt = 0
-                self._committing = False
-                self.feed(events.Committed(command.number, answer.verdicts))
+                self._feed_settled(events.Committed(command.number, answer.verdicts))
 
-    async def _renew_sessions(self) -> None:
-        while True:
-            await self._beaten.wait()
-            self._beaten.clear()
-            beats, self._beats = self._beats, {}
-            sessions = [session for session, _ in beats.values()]
-            try:
-                answer = await self._conductor.RenewSessions(
-                    execution.RenewSessionsRequest(sessions=sessions), timeout=5
-                )
-            except errors.SavannaError as error:
-                # No acknowledgement goes out; engines beat again, or fence themselves.
-                log.warning("sessions_not_renewed", error=str(error))
-                continue
-            ended = set(answer.ended)
-            for session_id, (_, number) in beats.items():
-                if session_id in ended:
-                    self._end_stream(session_id)
-                    self.feed(events.SessionEnded(session_id))
-                elif (queue := self._streams.get(session_id)) is not None:
-                    ack = stream.BeatAck(number=number)
-                    queue.put_nowait(stream.ConnectResponse(beat_ack=ack))
-
-    async def _until_over(self) -> None:
-        await self._over
-
-    # Small things.
-
-    def _finish(self, reason: str) -> None:
-        if not self._over.done():
-            self._over.set_exception(IncarnationOver(reason))
+    def _feed_settled(self, event: events.Event) -> None:
+        self._committing = False
+        self.feed(event)
+        if not self._committing:
+            self._settled.set()
 
     def _set_timer(self) -> None:
+        due = self._core.next_timer()
+        if due == self._due:
+            return
+        self._due = due
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
-        due = self._core.next_timer()
         if due is not None:
             wait = max(0.0, due - time.monotonic())
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(wait, self.feed, events.Tick())
+            self._timer = asyncio.get_running_loop().call_later(wait, self._tick)
 
-    def _end_stream(self, session_id: str) -> None:
-        queue = self._streams.pop(session_id, None)
-        if queue is not None:
-            queue.put_nowait(None)
-
-    def _end_streams(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        for session_id in list(self._streams):
-            self._end_stream(session_id)
+    def _tick(self) -> None:
+        self._due = None
+        self.feed(events.Tick())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
 from random import Random
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from savanna.conductor.v1 import execution_service_pb2 as execution
 from savanna.scheduler.v1 import scheduler_service_pb2 as stream
 from savanna.scheduler.v1 import scheduler_service_pb2_grpc
 from savanna_kit import errors, logs
+from savanna_kit.retry import Backoff
 from savanna_scheduler.core import events
 from savanna_scheduler.core.policy import Policy
 from savanna_scheduler.incarnation import Incarnation, IncarnationOver
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
 log = logs.get_logger(__name__)
 _PROTOCOL = 1
 _HELLO_SECONDS = 10.0
+_LONG_LIFE = 30.0
+_REST = Backoff(initial=0.05, cap=5.0)
+"""Between lives that end soon, so that a lasting fault does not make the scheduler spin."""
 
 
 class SchedulerService(scheduler_service_pb2_grpc.SchedulerServiceServicer):
@@ -45,23 +50,35 @@ class SchedulerService(scheduler_service_pb2_grpc.SchedulerServiceServicer):
         self._address = address
         self._incarnation: Incarnation | None = None
         self._ending = False
+        self._chance = Random()
 
     async def run(self) -> None:
         """Live one life after the other until the service ends."""
+        short = 0
         while not self._ending:
-            scheduler_id = str(uuid.uuid4())
-            self._incarnation = Incarnation(
-                scheduler_id, self._conductor, given=self._given, policy=Policy(), chance=Random()
-            )
-            log.info("scheduler_started", scheduler_id=scheduler_id)
-            try:
-                await self._incarnation.live(self._address())
-            except IncarnationOver as over:
-                if not self._ending:
-                    log.warning("scheduler_over", scheduler_id=scheduler_id, reason=str(over))
-                    await self._incarnation.release()
+            begin = time.monotonic()
+            await self._live()
+            short = 0 if time.monotonic() - begin > _LONG_LIFE else short + 1
+            if not self._ending:
+                await asyncio.sleep(_REST.delay(short or 1, self._chance.random()))
         # The lifecycle ends this loop; returning earlier is no failure.
         await asyncio.Event().wait()
+
+    async def _live(self) -> None:
+        incarnation = self._incarnation = Incarnation(
+            str(uuid.uuid4()),
+            self._conductor,
+            given=self._given,
+            policy=Policy(),
+            chance=self._chance,
+        )
+        log.info("scheduler_started", scheduler_id=incarnation.id)
+        try:
+            await incarnation.live(self._address())
+        except IncarnationOver as over:
+            if not self._ending:
+                log.warning("scheduler_over", scheduler_id=incarnation.id, reason=str(over))
+                await incarnation.release()
 
     async def drain(self) -> None:
         """Hand over before the process ends."""
@@ -74,11 +91,11 @@ class SchedulerService(scheduler_service_pb2_grpc.SchedulerServiceServicer):
     ) -> AsyncIterator[stream.ConnectResponse]:
         """Talk to one engine until either side ends it."""
         del context
+        hello = await _read_hello(request_iterator)
         incarnation = self._incarnation
         if incarnation is None or self._ending:
             raise errors.Unavailable("this scheduler is not ready: connect to another")
-        hello = await _read_hello(request_iterator)
-        outbox = await incarnation.open_stream(hello)
+        outbox = await incarnation.engines.open(hello)
         session = execution.Session(session_id=hello.session_id, engine_id=hello.engine_id)
         inbox = asyncio.create_task(_listen(request_iterator, incarnation, session, outbox))
         try:
@@ -87,8 +104,9 @@ class SchedulerService(scheduler_service_pb2_grpc.SchedulerServiceServicer):
             if self._ending:
                 yield stream.ConnectResponse(drain=stream.Drain())
         finally:
+            incarnation.engines.close(hello.session_id, outbox)
             inbox.cancel()
-            incarnation.close_stream(hello.session_id, outbox)
+            await asyncio.gather(inbox, return_exceptions=True)
 
 
 async def _read_hello(requests: AsyncIterator[stream.ConnectRequest]) -> stream.Hello:
@@ -124,13 +142,14 @@ def _take(
     session_id = session.session_id
     kind = request.WhichOneof("message")
     if kind == "beat":
-        incarnation.beat(session, request.beat.number)
+        incarnation.engines.beat(session, request.beat.number)
     elif kind == "credit":
         incarnation.feed(events.Credit(session_id, dict(request.credit.slots)))
     elif kind == "done":
         incarnation.feed(events.Done(session_id, list(request.done.results)))
     elif kind == "refused":
-        attempt = request.refused.attempt
-        incarnation.feed(events.Refused(session_id, attempt.task_id, attempt.epoch))
+        refused = request.refused
+        attempt = refused.attempt
+        incarnation.feed(events.Refused(session_id, attempt.task_id, attempt.epoch, refused.reason))
     elif kind == "goodbye":
         incarnation.feed(events.Leaving(session_id))

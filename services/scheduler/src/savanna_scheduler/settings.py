@@ -13,9 +13,9 @@ class SchedulerSettings(ServiceSettings):
     model_config = prefixed("SCHEDULER")
 
     listen: str = Field(
-        "127.0.0.1:8391", description="Where gRPC is served: host:port or unix:/path."
+        "127.0.0.1:8389", description="Where gRPC is served: host:port or unix:/path."
     )
-    conductor: str = Field("127.0.0.1:8390", description="Address of the conductor.")
+    conductor: str = Field("127.0.0.1:8388", description="Address of the conductor.")
     advertise: str = Field(
         "", description="Address where engines reach this scheduler; empty: where it listens."
     )

@@ -61,9 +61,16 @@ class Hello:
     ``lease`` is in seconds."""
 
     session_id: str
-    engine_id: str
     slots: Mapping[str, int]
     running: Mapping[str, int]
+    lease: float
+
+
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """An engine's lease was renewed, for so many seconds."""
+
+    session_id: str
     lease: float
 
 
@@ -82,6 +89,7 @@ class Refused:
     session_id: str
     task_id: str
     epoch: int
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +129,7 @@ Event = (
     | LeaseLost
     | Tick
     | Hello
+    | Renewed
     | Credit
     | Refused
     | Done
@@ -147,17 +156,10 @@ class Send:
 
 
 @dataclass(frozen=True, slots=True)
-class Forget:
-    """An operation is over: its cancels need not be asked for any more."""
-
-    operation_id: str
-
-
-@dataclass(frozen=True, slots=True)
 class Abandon:
     """Forget everything and start again as a new incarnation: the database is right."""
 
     reason: str
 
 
-Command = Commit | Send | Forget | Abandon
+Command = Commit | Send | Abandon

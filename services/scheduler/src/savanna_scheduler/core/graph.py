@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 from savanna.operation.v1 import operation_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
+
+    from savanna.scheduler.v1 import scheduler_service_pb2 as stream
 
 Task = operation_pb2.Task
 
@@ -34,14 +36,12 @@ class Phase(StrEnum):
     """Succeeded, failed or skipped."""
 
 
-_ENDED = {
-    Task.STATE_SUCCEEDED: True,
-    Task.STATE_FAILED: True,
-    Task.STATE_SKIPPED: True,
-}
+_UNASSIGNED = (Phase.WAITING, Phase.READY)
+_OUT = (Phase.ASSIGNING, Phase.ASSIGNED)
+_ENDED = (Task.STATE_SUCCEEDED, Task.STATE_FAILED, Task.STATE_SKIPPED)
 
 
-@dataclass
+@dataclass(eq=False)
 class TaskNode:
     """A task of an operation."""
 
@@ -57,6 +57,9 @@ class TaskNode:
     """Needs that have not succeeded."""
 
     not_before: float = 0.0
+    alarm: float = 0.0
+    """The time at which it was last arranged to be woken."""
+
     waiting_since: float | None = None
     """When it first answered "not yet"."""
 
@@ -64,12 +67,44 @@ class TaskNode:
     """Nobody waits for its result: it is being stopped, and ends skipped."""
 
     @property
+    def attempt(self) -> tuple[str, int]:
+        """Name its attempt."""
+        return self.id, self.epoch
+
+    @property
+    def label(self) -> str:
+        """Give what users call it."""
+        return self.spec.title or self.spec.key
+
+    @property
     def is_open(self) -> bool:
         """Say whether it has not ended."""
         return self.phase is not Phase.ENDED
 
+    @property
+    def is_idle(self) -> bool:
+        """Say whether no engine has it or is being given it."""
+        return self.phase in _UNASSIGNED
 
-@dataclass
+    @property
+    def is_out(self) -> bool:
+        """Say whether an engine has it or is being given it."""
+        return self.phase in _OUT
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How an operation is to end, once nothing of it runs any more."""
+
+    state: operation_pb2.Operation.State.ValueType
+    failure: operation_pb2.Failure | None = None
+    plan: TaskNode | None = None
+    """The plan that said so; its result is recorded together with the end."""
+
+    result: stream.Succeeded | None = None
+
+
+@dataclass(eq=False)
 class OperationGraph:
     """An operation and its tasks."""
 
@@ -89,8 +124,17 @@ class OperationGraph:
 
     plans: int = 0
     plan_spec: operation_pb2.TaskSpec | None = None
-    ending: bool = False
-    """Its end is being recorded."""
+    plan_asked: bool = False
+    """The next plan is being stored."""
+
+    ending: Ending | None = None
+    """Set: nothing more is handed out."""
+
+    is_over: bool = False
+    """Its end is being recorded: nothing more may be decided about it."""
+
+    refused: list[TaskNode] = field(default_factory=list)
+    """Tasks whose results the conductor would not take; their engines hear of it at the end."""
 
     @property
     def id(self) -> str:
@@ -143,9 +187,14 @@ class OperationGraph:
                     hopeless.append(node)
         return hopeless
 
+    def put_back(self, node: TaskNode) -> None:
+        """Take a task out of an engine's hands; it is still to be done."""
+        node.phase = Phase.WAITING
+        self.assigned -= 1
+
     def end(self, node: TaskNode, *, succeeded: bool) -> list[TaskNode]:
         """End a task; gives those that now wait for nothing."""
-        if node.phase in (Phase.ASSIGNED, Phase.ASSIGNING):
+        if node.is_out:
             self.assigned -= 1
         node.phase = Phase.ENDED
         self.open_tasks -= 1
@@ -174,44 +223,34 @@ class OperationGraph:
         return found
 
     def may_run(self, node: TaskNode) -> bool:
-        """Say whether nothing but an engine is missing.
+        """Say whether nothing but its time and an engine is missing.
 
         Plans run alone; a plan towards the end waits for what runs.
         """
-        if self.ending or node.missing or node.phase not in (Phase.WAITING, Phase.READY):
+        if self.ending is not None or node.missing or not node.is_idle:
             return False
         if not node.spec.is_plan:
             return True
         if self.operation.cancel_requested:
             return self.assigned == 0
-        return not self._plan_is_out()
+        return not any(each.is_out for each in self._open_plans())
 
     def pending_plan(self) -> TaskNode | None:
         """Find the plan that waits to be handed out."""
-        return next((node for node in self._open_plans() if node.phase in _UNASSIGNED), None)
+        return next((each for each in self._open_plans() if each.is_idle), None)
 
     def next_plan(self) -> operation_pb2.TaskSpec | None:
         """Give the next plan to store, a copy of the first; None while one waits already."""
-        if self.plan_spec is None or self.pending_plan() is not None:
+        if self.plan_spec is None or self.plan_asked or self.pending_plan() is not None:
             return None
         spec = operation_pb2.TaskSpec()
         spec.CopyFrom(self.plan_spec)
         spec.key = f"plan/{self.plans + 1}"
         return spec
 
-    def has_open_plan(self) -> bool:
-        """Say whether a plan waits or runs."""
-        return any(True for _ in self._open_plans())
-
-    def _plan_is_out(self) -> bool:
-        return any(node.phase not in _UNASSIGNED for node in self._open_plans())
-
-    def _open_plans(self) -> Iterable[TaskNode]:
-        # Plans are few and named by number: the last ones are the open ones.
+    def _open_plans(self) -> Iterator[TaskNode]:
+        # At most one plan is out and one waits, so that the last ones are the open ones.
         for number in range(self.plans, max(0, self.plans - 3), -1):
             node = self.tasks.get(f"plan/{number}")
             if node is not None and node.is_open:
                 yield node
-
-
-_UNASSIGNED = (Phase.WAITING, Phase.READY)

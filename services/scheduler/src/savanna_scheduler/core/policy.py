@@ -18,7 +18,6 @@ class Policy:
     lost_attempts: int = 3
     """A task that so many engines were lost with is given up: it may be what kills them."""
 
-    engine_lease: float = 6.0
     beat_share: float = 1 / 6
     """Engines beat so often in the time of a lease."""
 
@@ -32,8 +31,23 @@ class Policy:
     offer_ttl: float = 3.0
     """Offers that lay longer than this are refused by engines."""
 
+    least_wait: float = 0.05
+    """A task that asks to be tried again sooner waits at least so long: nothing may spin."""
+
+    refused_wait: float = 0.1
+    """How soon a refused task is offered again."""
+
+    unknown_kind_wait: float = 1.0
+    """How soon to look again for an engine that knows a kind of step."""
+
     commit_changes: int = 500
     """Most changes of one commit."""
+
+    commit_bytes: int = 8 * 2**20
+    """A commit of so many bytes takes no further changes."""
+
+    remembered: int = 20_000
+    """Tasks of ended operations whose results are still acknowledged, should they come again."""
 
 
 def most_attempts(spec: operation_pb2.TaskSpec) -> int:

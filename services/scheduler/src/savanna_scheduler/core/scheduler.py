@@ -1,45 +1,34 @@
 """The decision core: ``handle(event, now)`` gives commands.
 
-One commit is under way at a time; what is decided meanwhile goes into the next, so that the end of
-a task and the hand-out of its successors share a transaction. Nothing is sent before it is
-recorded: a hand-out goes to its engine, and a result is acknowledged, only after ``Committed``.
-When a verdict says that memory and database differ, memory is thrown away (``Abandon``): the
-database is right.
+Nothing is sent before it is recorded: a hand-out goes to its engine, and a result is acknowledged,
+only after ``Committed``. When a verdict says that memory and database differ, memory is thrown away
+(``Abandon``): the database is right.
 """
 
 from __future__ import annotations
 
-import heapq
-from collections import defaultdict, deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import OrderedDict, defaultdict
 from typing import TYPE_CHECKING
 
 from savanna.conductor.v1 import execution_service_pb2 as execution
-from savanna.operation.v1 import operation_pb2
 from savanna.scheduler.v1 import scheduler_service_pb2 as stream
-from savanna_scheduler.core import changes, events, results
+from savanna_scheduler.core import changes, events
+from savanna_scheduler.core.course import Course
 from savanna_scheduler.core.graph import OperationGraph, Phase, TaskNode
+from savanna_scheduler.core.ledger import Ledger
+from savanna_scheduler.core.outbox import Outbox
 from savanna_scheduler.core.ready import ReadyTasks
-from savanna_scheduler.core.sessions import Session, freest
+from savanna_scheduler.core.results import Results
+from savanna_scheduler.core.sessions import Session, Sessions
+from savanna_scheduler.core.timers import Timers
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from random import Random
 
     from savanna_scheduler.core.policy import Policy
 
 Verdict = execution.Verdict
-Attempt = operation_pb2.Attempt
-Task = operation_pb2.Task
-Then = Callable[[Verdict], None]
-
-
-@dataclass
-class Decision:
-    """A change to record, and what follows from its verdict."""
-
-    change: execution.Change
-    then: Then
 
 
 class SchedulerCore:
@@ -52,21 +41,21 @@ class SchedulerCore:
         self.now = 0.0
         self.operations: dict[str, OperationGraph] = {}
         self.tasks: dict[str, TaskNode] = {}
-        self.sessions: dict[str, Session] = {}
-        self.timers: list[tuple[float, int, Callable[[], None]]] = []
+        self.sessions = Sessions()
+        self.timers = Timers()
+        self.outbox = Outbox(policy.offer_ttl)
+        self.results = Results(self)
+        self.course = Course(self)
+        self._ledger = Ledger(policy.commit_changes, policy.commit_bytes)
         self._ready: dict[str, ReadyTasks] = defaultdict(ReadyTasks)
-        self._decided: deque[Decision] = deque()
-        self._under_way: list[Decision] = []
-        self._number = 0
-        self._timer_count = 0
-        self._commands: list[events.Command] = []
-        self._acks: dict[str, list[stream.AttemptRef]] = defaultdict(list)
-        self._runs: dict[str, list[stream.Assignment]] = defaultdict(list)
-        self._results = results.Results(self)
+        self._past: OrderedDict[str, None] = OrderedDict()
+        self._again: events.Commit | None = None
+        self._abandoned = ""
         self._handlers: dict[type, Callable[..., None]] = {
             events.Claimed: self._claimed,
             events.CancelRequested: self._cancel_requested,
             events.Hello: self._hello,
+            events.Renewed: self._renewed,
             events.Credit: self._credit,
             events.Refused: self._refused,
             events.Done: self._done,
@@ -80,24 +69,36 @@ class SchedulerCore:
         }
 
     def handle(self, event: events.Event, now: float) -> list[events.Command]:
-        """Take an event in at a monotonic time; give the commands that follow, in order."""
+        """Take an event in at a monotonic time; give the commands that follow, in order.
+
+        After ``Abandon`` nothing follows any more.
+        """
+        if self._abandoned:
+            return []
         self.now = now
         self._handlers[type(event)](event)
-        self._run_timers()
+        self.timers.run(now)
         self._assign()
-        self._flush()
-        taken, self._commands = self._commands, []
-        return taken
+        if self._abandoned:
+            return [events.Abandon(self._abandoned)]
+        return self._commands()
 
     def next_timer(self) -> float | None:
         """Give the time at which a ``Tick`` is due; None when nothing waits for time."""
-        return self.timers[0][0] if self.timers else None
+        return self.timers.next()
+
+    @property
+    def is_recording(self) -> bool:
+        """Say whether decisions are on their way into the database."""
+        return self._ledger.is_busy
 
     # What the parts use.
 
-    def decide(self, change: execution.Change, then: Then | None = None) -> None:
+    def decide(
+        self, change: execution.Change, then: Callable[[Verdict], None], *, joined: bool = False
+    ) -> None:
         """Put a change into the next commit."""
-        self._decided.append(Decision(change, then or self.must_apply))
+        self._ledger.decide(change, then, joined=joined)
 
     def must_apply(self, verdict: Verdict) -> None:
         """Abandon everything when a change that had to be right was refused."""
@@ -106,94 +107,67 @@ class SchedulerCore:
 
     def abandon(self, reason: str) -> None:
         """Throw everything away; a new incarnation reads it again."""
-        self._commands.append(events.Abandon(reason))
+        self._abandoned = self._abandoned or reason
 
     def make_ready(self, node: TaskNode) -> None:
         """Offer a task to the engines if nothing else is missing."""
-        if not node.graph.may_run(node):
+        if not node.graph.may_run(node) or node.attempt in self.results.recording:
             return
         if node.not_before > self.now:
             node.phase = Phase.WAITING
-            self.at(node.not_before, lambda: self.make_ready(node))
+            if node.alarm != node.not_before:
+                node.alarm = node.not_before
+                self.timers.at(node.not_before, lambda: self.make_ready(node))
         elif node.phase is Phase.WAITING:
             node.phase = Phase.READY
             self._ready[node.spec.pool].push(node)
-
-    def at(self, when: float, do: Callable[[], None]) -> None:
-        """Do something at a time."""
-        self._timer_count += 1
-        heapq.heappush(self.timers, (when, self._timer_count, do))
-
-    def acknowledge(self, session_id: str, task_id: str, epoch: int) -> None:
-        """Tell an engine that a result need not be sent again."""
-        self._acks[session_id].append(stream.AttemptRef(task_id=task_id, epoch=epoch))
-
-    def send(self, session_id: str, message: stream.ConnectResponse) -> None:
-        """Say something to an engine that is there."""
-        session = self.sessions.get(session_id)
-        if session is not None and session.connected:
-            self._commands.append(events.Send(session_id, message))
 
     def release(self, node: TaskNode) -> None:
         """Free the slot that a task took."""
         session = self.sessions.get(node.session_id)
         if session is not None:
-            session.give_back(node.id, node.spec.pool)
-
-    def spawn(self, graph: OperationGraph, specs: list[operation_pb2.TaskSpec]) -> None:
-        """Store tasks, and hand them out once they are stored."""
-
-        def stored(verdict: Verdict) -> None:
-            self.must_apply(verdict)
-            nodes = [graph.add(task) for task in verdict.spawned]
-            for node in nodes:
-                self.tasks[node.id] = node
-            for node in graph.link(nodes):
-                self._results.skip(node)
-            for node in nodes:
-                self.make_ready(node)
-            if not nodes and graph.open_tasks == 0 and not graph.ending:
-                self.end(graph, operation_pb2.Operation.STATE_FAILED, _stuck(graph))
-
-        self.decide(changes.spawn(graph.id, specs), stored)
-
-    def plan_again(self, graph: OperationGraph) -> None:
-        """Store the next plan unless one waits already."""
-        spec = graph.next_plan()
-        if spec is not None:
-            self.spawn(graph, [spec])
-
-    def end(
-        self,
-        graph: OperationGraph,
-        state: operation_pb2.Operation.State.ValueType,
-        failure: operation_pb2.Failure | None,
-    ) -> None:
-        """End an operation."""
-        graph.ending = True
-
-        def ended(verdict: Verdict) -> None:
-            self.must_apply(verdict)
-            self.forget(graph)
-
-        self.decide(changes.end_operation(graph.id, state, failure), ended)
+            session.give_back(node.id)
 
     def forget(self, graph: OperationGraph) -> None:
-        """Drop an operation from memory."""
+        """Drop an operation that is over; what its engines still say is acknowledged for a
+        while."""
         self.operations.pop(graph.id, None)
+        for node in graph.refused:
+            self.outbox.acknowledge(node.session_id, *node.attempt)
+            self.results.recording.discard(node.attempt)
         for node in graph.tasks.values():
-            self.release(node)
             self.tasks.pop(node.id, None)
-            node.phase = Phase.ENDED
-        self._commands.append(events.Forget(graph.id))
+            if node.epoch:
+                self._past[node.id] = None
+        while len(self._past) > self.policy.remembered:
+            self._past.popitem(last=False)
 
-    # Events.
+    def session_over(self, session_id: str) -> None:
+        """Take back everything that a session has whose lease is over by the database's clock."""
+        session = self.sessions.get(session_id)
+        if session is None:
+            return
+        self.sessions.remove(session_id)
+        for task_id in session.holds:
+            self.results.lose(self.tasks[task_id])
+
+    def still_held(self, node: TaskNode) -> None:
+        """Go on after the database said that the session of a task lives."""
+        session = self.sessions.find_or_add(node.session_id)
+        session.take(node.id, node.spec.pool)
+        session.lease_until = max(session.lease_until, self.now + self.policy.look_again)
+        self._watch(session)
+        if session.connected:
+            # Its offer may have been held back meanwhile.
+            self._offer(node, session)
+
+    # Operations.
 
     def _claimed(self, event: events.Claimed) -> None:
         graph = OperationGraph(event.graph.operation)
         self.operations[graph.id] = graph
         nodes = [graph.add(task, self.now - event.wall) for task in event.graph.tasks]
-        doomed = graph.link(nodes)
+        hopeless = graph.link(nodes)
         rest = {
             each.session_id: each.remaining.ToMilliseconds() / 1000 for each in event.graph.sessions
         }
@@ -201,55 +175,63 @@ class SchedulerCore:
             self.tasks[node.id] = node
             if node.phase is Phase.ASSIGNED:
                 self._adopt(node, rest.get(node.session_id, 0.0))
-        for node in doomed:
-            self._results.skip(node)
-        if graph.operation.cancel_requested and self._is_before_end(graph):
-            self._results.cancel(graph)
+        for node in hopeless:
+            self.course.skip(node)
+        operation = graph.operation
+        if operation.cancel_requested and not operation.cancel_acknowledged:
+            self.course.cancel(graph)
         elif graph.open_tasks == 0:
-            self.plan_again(graph)
+            self.course.plan_again(graph)
         for node in nodes:
             self.make_ready(node)
 
-    def _is_before_end(self, graph: OperationGraph) -> bool:
-        """Say whether a cancel has not been planned for yet: that plan starts only when nothing
-        else runs."""
-        return not graph.operation.cancel_acknowledged or graph.has_open_plan()
-
     def _adopt(self, node: TaskNode, lease: float) -> None:
-        """Keep what an engine does already; look after its session in case that it never says
-        hello."""
-        session = self.sessions.get(node.session_id)
-        if session is not None:
-            session.take(node.id, node.epoch, node.spec.pool)
-        else:
-            self._watch_silent(node, self.now + lease)
+        """Keep what an engine does already; look after its session, should it never say hello."""
+        session = self.sessions.find_or_add(node.session_id)
+        session.take(node.id, node.spec.pool)
+        session.lease_until = max(session.lease_until, self.now + lease)
+        self._watch(session)
+        if session.connected:
+            # The former owner may have had no time to say it: an engine that knows the attempt
+            # ignores this.
+            self._offer(node, session)
 
     def _cancel_requested(self, event: events.CancelRequested) -> None:
         graph = self.operations.get(event.operation_id)
         if graph is not None and not graph.operation.cancel_requested:
             graph.operation.cancel_requested = True
-            self._results.cancel(graph)
+            self.course.cancel(graph)
+
+    # Engines.
 
     def _hello(self, event: events.Hello) -> None:
-        session = Session(event.session_id, event.engine_id, dict(event.slots))
-        self.sessions[event.session_id] = session
-        running = dict(event.running)
+        session = self.sessions.find_or_add(event.session_id)
+        session.slots = dict(event.slots)
+        session.connected, session.leaving = True, False
+        session.lease_until = self.now + event.lease
+        self._watch(session)
         drop = []
-        for node in self.tasks.values():
-            if node.session_id == session.id and node.phase is Phase.ASSIGNED:
-                session.take(node.id, node.epoch, node.spec.pool)
-                if running.get(node.id) != node.epoch:
-                    # The offer or the result was lost on the way: an engine that knows the attempt
-                    # ignores this.
-                    self._runs[session.id].append(self._assignment(node))
-        for task_id, epoch in running.items():
+        for task_id, epoch in event.running.items():
             known = self.tasks.get(task_id)
-            if known is not None and (known.epoch, known.session_id) != (epoch, session.id):
+            # One that is newer than ours means that we are the ones who are late.
+            if known is not None and epoch < known.epoch:
                 drop.append(stream.AttemptRef(task_id=task_id, epoch=epoch))
         welcome = stream.Welcome(scheduler_id=self.scheduler_id, drop=drop)
         welcome.beat_interval.FromMilliseconds(int(event.lease * 1000 * self.policy.beat_share))
         welcome.self_fence.FromMilliseconds(int(event.lease * 1000 * self.policy.fence_share))
-        self.send(session.id, stream.ConnectResponse(welcome=welcome))
+        self.outbox.welcome(session.id, welcome)
+        for task_id in session.holds:
+            node = self.tasks[task_id]
+            if node.phase is Phase.ASSIGNED and node.attempt not in self.results.recording:
+                if event.running.get(task_id) != node.epoch:
+                    self._offer(node, session)
+                elif node.unwanted:
+                    self.outbox.stop(session.id, *node.attempt)
+
+    def _renewed(self, event: events.Renewed) -> None:
+        session = self.sessions.get(event.session_id)
+        if session is not None:
+            session.lease_until = self.now + event.lease
 
     def _credit(self, event: events.Credit) -> None:
         session = self.sessions.get(event.session_id)
@@ -257,18 +239,28 @@ class SchedulerCore:
             session.slots = dict(event.slots)
 
     def _refused(self, event: events.Refused) -> None:
+        session = self.sessions.get(event.session_id)
         node = self._held(event.session_id, event.task_id, event.epoch)
-        if node is not None:
-            self._results.put_back(node, Attempt.OUTCOME_CANCELLED, 0.0)
+        if session is None or node is None or node.attempt in self.results.recording:
+            return
+        if event.reason == "UNKNOWN_KIND":
+            session.unknown_kinds.add(node.spec.kind)
+        elif event.reason in ("DRAINING", "FENCED"):
+            session.leaving = True
+        self.results.not_begun(node, self.policy.refused_wait)
 
     def _done(self, event: events.Done) -> None:
         for result in event.results:
             ref = result.attempt
-            node = self._held(event.session_id, ref.task_id, ref.epoch)
+            attempt = (ref.task_id, ref.epoch)
+            if attempt in self.results.recording:
+                # It came before, or the task is being taken back: it comes again if need be.
+                continue
+            node = self._held(event.session_id, *attempt)
             if node is not None:
-                self._results.take(node, result)
-            elif ref.task_id in self.tasks and not self._is_recording(ref):
-                self.acknowledge(event.session_id, ref.task_id, ref.epoch)
+                self.results.take(node, result)
+            elif ref.task_id in self.tasks or ref.task_id in self._past:
+                self.outbox.acknowledge(event.session_id, *attempt)
 
     def _held(self, session_id: str, task_id: str, epoch: int) -> TaskNode | None:
         node = self.tasks.get(task_id)
@@ -276,153 +268,124 @@ class SchedulerCore:
             return None
         return node if (node.epoch, node.session_id) == (epoch, session_id) else None
 
-    def _is_recording(self, ref: stream.AttemptRef) -> bool:
-        """Say whether the same result came before and is on its way into the database: its
-        acknowledgement follows."""
-        return (ref.task_id, ref.epoch) in self._results.recording
-
     def _disconnected(self, event: events.Disconnected) -> None:
         session = self.sessions.get(event.session_id)
-        if session is None:
-            return
-        session.connected = False
-        for task_id in session.holds:
-            self._watch_silent(self.tasks[task_id], self.now + self.policy.engine_lease)
+        if session is not None:
+            session.connected = False
 
     def _session_ended(self, event: events.SessionEnded) -> None:
-        session = self.sessions.pop(event.session_id, None)
-        if session is None:
-            return
-        for task_id in list(session.holds):
-            node = self.tasks[task_id]
-            if node.phase is Phase.ASSIGNED:
-                self._results.lose(node)
+        self.session_over(event.session_id)
 
     def _leaving(self, event: events.Leaving) -> None:
         session = self.sessions.get(event.session_id)
         if session is not None:
             session.leaving = True
 
-    def _watch_silent(self, node: TaskNode, when: float) -> None:
-        """Try to take a task back at a time, if its session has not come back until then."""
-        epoch, session_id = node.epoch, node.session_id
+    def _watch(self, session: Session) -> None:
+        """Look after a session at the end of its lease."""
+        if not session.watched:
+            session.watched = True
+            self.timers.at(session.lease_until, lambda: self._look_after(session))
 
-        def look() -> None:
-            held = self._held(session_id, node.id, epoch)
-            session = self.sessions.get(session_id)
-            if held is not None and (session is None or not session.connected):
-                self._results.lose(node)
-
-        self.at(when, look)
-
-    def watch_again(self, node: TaskNode) -> None:
-        """Look again soon whether a silent session is over."""
-        self._watch_silent(node, self.now + self.policy.look_again)
+    def _look_after(self, session: Session) -> None:
+        session.watched = False
+        if self.sessions.get(session.id) is not session:
+            return
+        if session.lease_until <= self.now:
+            if not session.holds and not session.connected:
+                self.sessions.remove(session.id)
+                return
+            session.lease_until = self.now + self.policy.look_again
+            held = [self.tasks[task_id] for task_id in session.holds]
+            assigned = [each for each in held if each.phase is Phase.ASSIGNED]
+            if assigned:
+                # One question is enough: the rest follows its answer.
+                self.results.lose(min(assigned, key=lambda node: node.lost))
+        self._watch(session)
 
     def _tick(self, event: events.Tick) -> None:
         """Let timers run: ``handle`` does."""
-
-    def _run_timers(self) -> None:
-        while self.timers and self.timers[0][0] <= self.now:
-            heapq.heappop(self.timers)[2]()
 
     # Handing out.
 
     def _assign(self) -> None:
         for pool, ready in self._ready.items():
-            while ready and (session := freest(self.sessions.values(), pool)) is not None:
+            while ready and (session := self.sessions.freest(pool)) is not None:
                 node = ready.pop()
                 if node is None:
                     break
                 if not node.graph.may_run(node):
                     node.phase = Phase.WAITING
                     continue
-                self._hand_out(node, session)
+                kind = node.spec.kind
+                able = self.sessions.freest(pool, kind) if session.unknown_kinds else session
+                if able is None:
+                    node.not_before = self.now + self.policy.unknown_kind_wait
+                    self.make_ready(node)
+                else:
+                    self._hand_out(node, able)
 
     def _hand_out(self, node: TaskNode, session: Session) -> None:
+        if node.spec.is_plan:
+            self.course.acknowledge_cancel(node.graph)
         node.phase = Phase.ASSIGNING
         node.epoch += 1
         node.session_id = session.id
         node.graph.assigned += 1
-        session.take(node.id, node.epoch, node.spec.pool)
+        session.take(node.id, node.spec.pool)
 
         def recorded(verdict: Verdict) -> None:
-            if verdict.code == Verdict.CODE_APPLIED:
-                node.phase = Phase.ASSIGNED
-                self._runs[session.id].append(self._assignment(node))
-                if not session.connected:
-                    self._watch_silent(node, self.now + self.policy.engine_lease)
-                elif node.unwanted:
-                    self._results.stop(node)
-                return
-            session.give_back(node.id, node.spec.pool)
-            node.epoch -= 1
-            node.graph.assigned -= 1
-            node.phase = Phase.WAITING
             if verdict.code == Verdict.CODE_SESSION_ENDED:
-                self._session_ended(events.SessionEnded(session.id))
-                self.make_ready(node)
+                self._not_handed_out(node, session)
+                return
+            self.must_apply(verdict)
+            node.phase = Phase.ASSIGNED
+            if node.unwanted:
+                # Its engine never heard of it.
+                self.results.stopped(node)
+            elif self.sessions.get(session.id) is not session:
+                self.results.lose(node)
             else:
-                self.must_apply(verdict)
+                self._offer(node, session)
 
         self.decide(changes.assign(node), recorded)
 
-    def _assignment(self, node: TaskNode) -> stream.Assignment:
-        spec = node.spec
-        assignment = stream.Assignment(
-            attempt=stream.AttemptRef(task_id=node.id, epoch=node.epoch),
-            operation_id=node.graph.id,
-            key=spec.key,
-            kind=spec.kind,
-            pool=spec.pool,
-            body=spec.body,
-            number=node.failed + 1,
-            timeout=spec.timeout,
-            traceparent=node.graph.operation.traceparent,
-            instance=spec.instance,
-        )
-        assignment.offer_ttl.FromMilliseconds(int(self.policy.offer_ttl * 1000))
-        return assignment
+    def _not_handed_out(self, node: TaskNode, session: Session) -> None:
+        session.give_back(node.id)
+        node.epoch -= 1
+        node.graph.put_back(node)
+        self.session_over(session.id)
+        if node.unwanted:
+            self.course.skip(node)
+        else:
+            self.make_ready(node)
+        self.course.go_on(node.graph)
+
+    def _offer(self, node: TaskNode, session: Session) -> None:
+        """Say what to do; and if it is not wanted any more, that it is to be stopped."""
+        self.outbox.run(session.id, node)
+        if node.unwanted:
+            self.outbox.stop(session.id, *node.attempt)
 
     # Committing.
 
-    def _flush(self) -> None:
-        if not self._under_way and self._decided:
-            count = min(len(self._decided), self.policy.commit_changes)
-            self._under_way = [self._decided.popleft() for _ in range(count)]
-            self._number += 1
-            self._commit()
-        for session_id, refs in self._acks.items():
-            self.send(session_id, stream.ConnectResponse(done_ack=stream.DoneAck(attempts=refs)))
-        for session_id, runs in self._runs.items():
-            self.send(session_id, stream.ConnectResponse(run=stream.Run(assignments=runs)))
-        self._acks.clear()
-        self._runs.clear()
-
-    def _commit(self) -> None:
-        recorded = [each.change for each in self._under_way]
-        self._commands.append(events.Commit(self._number, recorded))
+    def _commands(self) -> list[events.Command]:
+        again, self._again = self._again, None
+        commit = again or self._ledger.next_commit()
+        commands: list[events.Command] = [] if commit is None else [commit]
+        for session_id, message in self.outbox.take():
+            session = self.sessions.get(session_id)
+            if session is not None and session.connected:
+                commands.append(events.Send(session_id, message))
+        return commands
 
     def _committed(self, event: events.Committed) -> None:
-        if event.number != self._number or not self._under_way:
-            return
-        done, self._under_way = self._under_way, []
-        for decision, verdict in zip(done, event.verdicts, strict=True):
-            decision.then(verdict)
+        for decision, verdict in self._ledger.settle(event.number, event.verdicts):
+            if not self._abandoned:
+                decision.then(verdict)
 
     def _commit_unknown(self, event: events.CommitUnknown) -> None:
-        if event.number == self._number and self._under_way:
-            self._commit()
+        self._again = self._ledger.same_commit(event.number)
 
     def _lease_lost(self, event: events.LeaseLost) -> None:
         self.abandon("the lease was taken over")
-
-
-def _stuck(graph: OperationGraph) -> operation_pb2.Failure:
-    return operation_pb2.Failure(
-        reason="PLAN_STUCK",
-        message=(
-            f"plan {graph.plans} of the operation found neither a step nor an end; "
-            "this is a fault of the planner or the plugin: report it with the operation's id"
-        ),
-    )

@@ -1,4 +1,4 @@
-"""Engine sessions: how much each takes, what it holds, and whether it is there."""
+"""Engine sessions: how much each takes, what it holds, and until when it surely lives."""
 
 from __future__ import annotations
 
@@ -7,21 +7,29 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
 
 @dataclass
 class Session:
-    """One start of an engine."""
+    """One start of an engine; also one that was only heard of, as the holder of adopted work."""
 
     id: str
-    engine_id: str
-    slots: Mapping[str, int]
-    connected: bool = True
+    slots: Mapping[str, int] = field(default_factory=dict)
+    connected: bool = False
     leaving: bool = False
+    lease_until: float = 0.0
+    """When its lease is over if nobody else renews it; asking the database before is in vain."""
+
+    watched: bool = False
+    """Whether a timer looks after the lease."""
+
+    unknown_kinds: set[str] = field(default_factory=set)
+    """Kinds of steps that it refused."""
+
     used: dict[str, int] = field(default_factory=lambda: defaultdict(int))
-    holds: dict[str, int] = field(default_factory=dict)
-    """Epochs by id of the tasks that it has or is being given."""
+    holds: dict[str, str] = field(default_factory=dict)
+    """Pools by id of the tasks that it has or is being given."""
 
     def free(self, pool: str) -> int:
         """Give the number of tasks that it would take now."""
@@ -29,19 +37,43 @@ class Session:
             return 0
         return self.slots.get(pool, 0) - self.used[pool]
 
-    def take(self, task_id: str, epoch: int, pool: str) -> None:
+    def take(self, task_id: str, pool: str) -> None:
         """Note a hand-out."""
         if task_id not in self.holds:
+            self.holds[task_id] = pool
             self.used[pool] += 1
-        self.holds[task_id] = epoch
 
-    def give_back(self, task_id: str, pool: str) -> None:
+    def give_back(self, task_id: str) -> None:
         """Note the end of an attempt."""
-        if self.holds.pop(task_id, None) is not None:
+        pool = self.holds.pop(task_id, None)
+        if pool is not None:
             self.used[pool] -= 1
 
 
-def freest(sessions: Iterable[Session], pool: str) -> Session | None:
-    """Choose the session with most room, so that work spreads over all engines."""
-    best = max(sessions, key=lambda each: each.free(pool), default=None)
-    return best if best is not None and best.free(pool) > 0 else None
+class Sessions:
+    """All sessions that are connected or hold something."""
+
+    def __init__(self) -> None:
+        self._by_id: dict[str, Session] = {}
+
+    def get(self, session_id: str) -> Session | None:
+        """Find a session; None once it is over."""
+        return self._by_id.get(session_id)
+
+    def find_or_add(self, session_id: str) -> Session:
+        """Find a session, or begin to know it."""
+        return self._by_id.setdefault(session_id, Session(session_id))
+
+    def remove(self, session_id: str) -> None:
+        """Forget a session."""
+        self._by_id.pop(session_id, None)
+
+    def freest(self, pool: str, kind: str = "") -> Session | None:
+        """Choose the session with most room, so that work spreads over all engines; with a kind,
+        among those that know it."""
+        best, most = None, 0
+        for each in self._by_id.values():
+            room = each.free(pool)
+            if room > most and kind not in each.unknown_kinds:
+                best, most = each, room
+        return best

@@ -1,0 +1,201 @@
+"""The course of an operation: tasks join it, it is planned again, given up in part, cancelled, and
+ended.
+
+It ends only when nothing of it runs any more: whoever waits for its end may rely on that.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from savanna.operation.v1 import operation_pb2
+from savanna_scheduler.core import changes
+from savanna_scheduler.core.failures import stuck
+from savanna_scheduler.core.graph import Ending, OperationGraph, Phase, TaskNode
+
+if TYPE_CHECKING:
+    from savanna.conductor.v1 import execution_service_pb2 as execution
+    from savanna_scheduler.core.scheduler import SchedulerCore
+
+Attempt = operation_pb2.Attempt
+Operation = operation_pb2.Operation
+Task = operation_pb2.Task
+
+
+class Course:
+    """Leads operations from their first plan to their end."""
+
+    def __init__(self, core: SchedulerCore) -> None:
+        self._core = core
+
+    # Onwards.
+
+    def spawn(self, graph: OperationGraph, specs: list[operation_pb2.TaskSpec]) -> None:
+        """Store tasks, and hand them out once they are stored."""
+        towards_goal = not graph.operation.cancel_requested
+
+        def stored(verdict: execution.Verdict) -> None:
+            self._core.must_apply(verdict)
+            nodes = [graph.add(task) for task in verdict.spawned]
+            for node in nodes:
+                self._core.tasks[node.id] = node
+            hopeless = graph.link(nodes)
+            if towards_goal and graph.operation.cancel_requested:
+                # The wish to end it came meanwhile.
+                hopeless = [node for node in nodes if not node.spec.is_plan]
+            for node in hopeless:
+                self.skip(node)
+            for node in nodes:
+                self._core.make_ready(node)
+            if not nodes and graph.open_tasks == 0 and not graph.plan_asked:
+                self.end(graph, Operation.STATE_FAILED, stuck(graph))
+
+        self._core.decide(changes.spawn(graph.id, specs), stored)
+
+    def plan_again(self, graph: OperationGraph) -> None:
+        """Store the next plan, unless one waits already or is being stored."""
+        spec = graph.next_plan()
+        if spec is None or graph.ending is not None:
+            return
+        graph.plan_asked = True
+
+        def stored(verdict: execution.Verdict) -> None:
+            self._core.must_apply(verdict)
+            graph.plan_asked = False
+            for task in verdict.spawned:
+                node = graph.add(task)
+                self._core.tasks[node.id] = node
+                self._core.make_ready(node)
+
+        self._core.decide(changes.spawn(graph.id, [spec]), stored)
+
+    def go_on(self, graph: OperationGraph) -> None:
+        """See what follows when an engine has one task less: the end, or a plan that waited for
+        that."""
+        self._settle(graph)
+        plan = graph.pending_plan()
+        if plan is not None:
+            self._core.make_ready(plan)
+
+    def ended_in_vain(self, node: TaskNode) -> None:
+        """Follow up the end of a task without success: what needed it can never run, and the plan
+        must know."""
+        graph = node.graph
+        self._doom(node)
+        graph.end(node, succeeded=False)
+        self.plan_again(graph)
+        self.go_on(graph)
+
+    # Giving up.
+
+    def skip(self, node: TaskNode) -> None:
+        """Give up a task that no engine has, and all that needs it."""
+        if node.is_idle and not node.graph.is_over:
+            self._core.decide(changes.skip(node), self._core.must_apply)
+            self.ended_in_vain(node)
+
+    def give_up(self, graph: OperationGraph, key: str) -> None:
+        """Give up a task that a plan does not want any more; that plan knows, no other is due."""
+        node = graph.tasks.get(key)
+        if node is None or not node.is_open:
+            return
+        if node.is_out:
+            self._unwant(node)
+            return
+        self._doom(node)
+        self._core.decide(changes.skip(node), self._core.must_apply)
+        graph.end(node, succeeded=False)
+
+    def cancel(self, graph: OperationGraph) -> None:
+        """Act on the wish to end an operation: skip what waits, stop what runs, plan towards the
+        end.
+
+        That is acknowledged when that plan is handed out; whoever takes over before does all this
+        again.
+        """
+        if graph.ending is not None:
+            return
+        for node in list(graph.tasks.values()):
+            if node.is_idle:
+                self._core.decide(changes.skip(node), self._core.must_apply)
+                graph.end(node, succeeded=False)
+            elif node.is_out:
+                self._unwant(node)
+        self.plan_again(graph)
+
+    def acknowledge_cancel(self, graph: OperationGraph) -> None:
+        """Record, before the plan towards the end is handed out, that everything open is wanted
+        from now on."""
+        if graph.operation.cancel_requested and not graph.operation.cancel_acknowledged:
+            graph.operation.cancel_acknowledged = True
+            self._core.decide(changes.acknowledge_cancel(graph.id), self._core.must_apply)
+
+    def _doom(self, node: TaskNode) -> None:
+        for doomed in node.graph.doomed(node):
+            self._core.decide(changes.skip(doomed), self._core.must_apply)
+            node.graph.end(doomed, succeeded=False)
+
+    def _unwant(self, node: TaskNode) -> None:
+        """Have an attempt stopped; one whose hand-out is still being recorded never begins."""
+        if not node.unwanted:
+            node.unwanted = True
+            if node.phase is Phase.ASSIGNED:
+                self._core.outbox.stop(node.session_id, *node.attempt)
+
+    # The end.
+
+    def end(
+        self,
+        graph: OperationGraph,
+        state: Operation.State.ValueType,
+        failure: operation_pb2.Failure | None,
+    ) -> None:
+        """End an operation as soon as nothing of it runs any more."""
+        self._begin_end(graph, Ending(state, failure))
+
+    def conclude(self, graph: OperationGraph, ending: Ending) -> None:
+        """End an operation as its plan says; the plan's own result is recorded together with the
+        end, and until then it counts as running."""
+        self._begin_end(graph, ending)
+
+    def resume(self, graph: OperationGraph) -> None:
+        """Take back an end that was not recorded: the plan that said so was lost with its
+        engine."""
+        graph.ending = None
+        if graph.operation.cancel_requested and not graph.operation.cancel_acknowledged:
+            self.cancel(graph)
+        for node in list(graph.tasks.values()):
+            self._core.make_ready(node)
+
+    def _begin_end(self, graph: OperationGraph, ending: Ending) -> None:
+        if graph.ending is not None:
+            return
+        graph.ending = ending
+        for node in list(graph.tasks.values()):
+            if node.is_out and node is not ending.plan:
+                self._unwant(node)
+        self._settle(graph)
+
+    def _settle(self, graph: OperationGraph) -> None:
+        """Record the end when its time has come."""
+        ending = graph.ending
+        if ending is None or graph.is_over:
+            return
+        if ending.plan is None:
+            if graph.assigned == 0:
+                self._record_end(graph, ending)
+        elif graph.assigned == 1:
+            graph.is_over = True
+            self._core.results.record_conclusion(ending)
+            # In one transaction with the plan's facts: they say what becomes of the cluster.
+            self._record_end(graph, ending, joined=True)
+
+    def _record_end(self, graph: OperationGraph, ending: Ending, *, joined: bool = False) -> None:
+        graph.is_over = True
+
+        def ended(verdict: execution.Verdict) -> None:
+            self._core.must_apply(verdict)
+            self._core.forget(graph)
+
+        change = changes.end_operation(graph.id, ending.state, ending.failure)
+        self._core.decide(change, ended, joined=joined)

@@ -1,0 +1,81 @@
+"""Decisions on their way into the database: one commit at a time, in the order of the decisions.
+
+What is decided while a commit is under way goes into the next, so that the end of a task and the
+hand-out of its successors share a transaction.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from savanna_scheduler.core import events
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from savanna.conductor.v1 import execution_service_pb2 as execution
+
+    Then = Callable[[execution.Verdict], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A change to record, and what follows from its verdict."""
+
+    change: execution.Change
+    then: Then
+    joined: bool
+    """Whether it goes into the same commit as the one before it."""
+
+
+class Ledger:
+    """Numbers commits, and remembers what follows from each."""
+
+    def __init__(self, most_changes: int, most_bytes: int) -> None:
+        self._most_changes = most_changes
+        self._most_bytes = most_bytes
+        self._decided: deque[Decision] = deque()
+        self._under_way: list[Decision] = []
+        self._number = 0
+
+    @property
+    def is_busy(self) -> bool:
+        """Say whether anything is decided and not recorded."""
+        return bool(self._under_way or self._decided)
+
+    def decide(self, change: execution.Change, then: Then, *, joined: bool = False) -> None:
+        """Put a change into the next commit."""
+        self._decided.append(Decision(change, then, joined))
+
+    def next_commit(self) -> events.Commit | None:
+        """Begin the next commit; None while one is under way or nothing is decided."""
+        if self._under_way or not self._decided:
+            return None
+        size = 0
+        while self._decided:
+            first = self._decided[0]
+            full = len(self._under_way) >= self._most_changes or size >= self._most_bytes
+            if full and not first.joined:
+                break
+            size += first.change.ByteSize()
+            self._under_way.append(self._decided.popleft())
+        self._number += 1
+        return self._commit()
+
+    def same_commit(self, number: int) -> events.Commit | None:
+        """Give the commit under way once more: whether it was stored is not known."""
+        return self._commit() if number == self._number and self._under_way else None
+
+    def settle(
+        self, number: int, verdicts: Sequence[execution.Verdict]
+    ) -> Iterator[tuple[Decision, execution.Verdict]]:
+        """End the commit under way; gives its decisions with their verdicts, in order."""
+        if number != self._number or not self._under_way:
+            return
+        done, self._under_way = self._under_way, []
+        yield from zip(done, verdicts, strict=True)
+
+    def _commit(self) -> events.Commit:
+        return events.Commit(self._number, [each.change for each in self._under_way])
