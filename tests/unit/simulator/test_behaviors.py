@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -83,6 +85,18 @@ async def test_the_reply_of_a_create_is_lost_but_the_server_is_made(simulator: S
     assert caught.value.reason == "REPLY_LOST"
     assert [each.name for each in await simulator.servers(savanna_instance="i1")] == ["c1-worker-1"]
     await simulator.create("c1-worker-2")
+
+
+async def test_a_slow_create_has_made_its_server_before_it_answers(simulator: Simulator) -> None:
+    slow = Behavior(name_glob="*-1", create_time=Duration(nanos=200_000_000))
+    await simulator.wish(slow)
+    begun = time.monotonic()
+    creating = asyncio.create_task(simulator.create("c1-worker-1", savanna_instance="i1"))
+    await asyncio.sleep(0.05)
+    (server,) = await simulator.servers(savanna_instance="i1")
+    assert not creating.done()
+    assert (await creating).id == server.id
+    assert 0.2 <= time.monotonic() - begun < 2
 
 
 async def test_chosen_commands_end_as_they_are_told_to_as_often_as_they_are_told_to(

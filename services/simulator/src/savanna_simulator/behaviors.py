@@ -29,6 +29,7 @@ class Traits:
     ssh_dead: bool = False
     ssh_dies_after: int = 0
     create_reply_lost: bool = False
+    create_seconds: float = 0.0
 
 
 class Behaviors:
@@ -62,6 +63,8 @@ class Behaviors:
             traits.ssh_dead |= each.ssh_dead
             traits.ssh_dies_after = each.ssh_dies_after or traits.ssh_dies_after
             traits.create_reply_lost |= each.create_reply_lost
+            if each.HasField("create_time"):
+                traits.create_seconds = each.create_time.ToNanoseconds() / 1e9
         return traits
 
     def scripted_exit_code(self, name: str, key: str, used: Counter[int]) -> int | None:
@@ -116,8 +119,9 @@ def _problems_of(number: int, behavior: Behavior) -> Iterator[FieldViolation]:
     place = f"behaviors[{number}]"
     if not 0 <= behavior.probability <= 1:
         yield FieldViolation(f"{place}.probability", "a probability lies between 0 and 1")
-    if behavior.boot_time.ToNanoseconds() < 0:
-        yield FieldViolation(f"{place}.boot_time", "a server boots in 0 seconds or more")
+    for field in ("boot_time", "create_time"):
+        if getattr(behavior, field).ToNanoseconds() < 0:
+            yield FieldViolation(f"{place}.{field}", f"{field} is 0 seconds or more")
     if not (math.isfinite(behavior.slowness) and behavior.slowness >= 0):
         yield FieldViolation(f"{place}.slowness", "slowness is a factor of 0 or more")
     for field in ("ssh_dies_after", "command_failures"):

@@ -5,6 +5,7 @@ Nothing outlives the process: a simulator that is started again has no servers.
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import math
 import uuid
@@ -73,7 +74,7 @@ class SimulatedServers:
     def create(self, name: str, metadata: Mapping[str, str]) -> SimulatedServer:
         """Make a server, also when there is one that looks the same.
 
-        Raises ``ResourceExhausted``, and ``Unavailable`` when the reply is lost by wish.
+        Raises ``ResourceExhausted``.
         """
         if self.max_servers and len(self._servers) >= self.max_servers:
             raise ResourceExhausted(
@@ -94,9 +95,14 @@ class SimulatedServers:
         self._add(server)
         login = Login(server.address, metadata.get(HOST_KEY, ""))
         self._hosts.open(login, name, math.inf if traits.boot_fails else booted)
-        if traits.create_reply_lost:
-            raise Unavailable(f"the reply about {name} was lost", reason="REPLY_LOST")
         return server
+
+    async def reply(self, server: SimulatedServer) -> None:
+        """Take the time that the reply to a create takes; raises ``Unavailable`` if it is lost."""
+        traits = self._behaviors.traits(server.name)
+        await asyncio.sleep(traits.create_seconds)
+        if traits.create_reply_lost:
+            raise Unavailable(f"the reply about {server.name} was lost", reason="REPLY_LOST")
 
     def find(self, metadata: Mapping[str, str], server_id: str = "") -> list[SimulatedServer]:
         """List the servers that carry all of this, oldest first; nothing given lists all."""

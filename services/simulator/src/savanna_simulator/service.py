@@ -34,6 +34,7 @@ class SimulatedCloudService(stubs.SimulatedCloudServiceServicer):
     ) -> messages.CreateServerResponse:
         """Make a server."""
         server = self._servers.create(request.name, dict(request.metadata))
+        await self._servers.reply(server)
         return messages.CreateServerResponse(server=self._message(server))
 
     async def ListServers(
