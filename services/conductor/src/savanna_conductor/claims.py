@@ -59,7 +59,7 @@ def claim(transaction: Transaction, request: execution.ClaimRequest) -> executio
     table = schema.operation
     query = select(table).where(_free()).order_by(table.c.created)
     query = query.limit(request.max_operations or DEFAULT_OPERATIONS)
-    rows = connection.execute(dialect.skip_locked(connection, query)).all()
+    rows = connection.execute(query).all()
     response = execution.ClaimResponse()
     if rows:
         ids = [row.id for row in rows]
@@ -67,7 +67,7 @@ def claim(transaction: Transaction, request: execution.ClaimRequest) -> executio
             update(table).where(table.c.id.in_(ids)).values(owner=request.scheduler_id)
         )
         graphs = {row.id: response.graphs.add(operation=convert.operation(row)) for row in rows}
-        for task in queries.tasks(connection, ids):
+        for task in queries.tasks(connection, ids, bodies=True):
             graphs[task.operation_id].tasks.append(task)
         for graph in response.graphs:
             _add_sessions(transaction, graph)

@@ -5,23 +5,26 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import insert, update
 from sqlalchemy.exc import IntegrityError
 
 from savanna.cluster.v1 import cluster_pb2
 from savanna.conductor.v1 import catalog_service_pb2 as catalog_pb2
 from savanna.operation.v1 import operation_pb2
-from savanna_conductor import keys, operations, requests
-from savanna_conductor.store import dialect, schema
-from savanna_kit.errors import Aborted, AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
+from savanna_conductor import catalog, keys, operations, ownership, references, requests, telling
+from savanna_conductor.store import schema
+from savanna_kit.errors import AlreadyExists, FailedPrecondition, InvalidArgument
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from sqlalchemy import Row
 
     from savanna_conductor.store.transaction import Transaction
 
 Cluster = cluster_pb2.Cluster
 Operation = operation_pb2.Operation
+NOUN = "cluster"
 UPDATABLE = ("name", "description", "is_public", "is_protected")
 
 
@@ -37,9 +40,10 @@ def create(
 
     The same request gives the same cluster.
     """
-    made = requests.find(transaction, project_id, request_id)
+    made = requests.find(transaction, "CreateCluster", project_id, request_id)
     if made is not None:
         return made
+    _check_templates(transaction, project_id, wanted)
     cluster = Cluster()
     cluster.CopyFrom(wanted)
     cluster.id = str(uuid.uuid4())
@@ -57,15 +61,27 @@ def create(
             cluster_id=cluster.id,
             cluster_name=cluster.name,
             goal=Operation.GOAL_LAUNCH,
-            state=Operation.STATE_PENDING,
-            traceparent=requests.traceparent(),
         ),
     )
     _insert(transaction, cluster, operation, secrets.encrypt(private_key.encode()))
-    _refer(transaction, cluster)
-    requests.remember(transaction, project_id, request_id, cluster.id)
-    transaction.tell(operations.cluster_changed(operation, Cluster.STATE_VALIDATING))
+    references.note(transaction, (references.CLUSTER, cluster.id), _templates(cluster))
+    requests.remember(transaction, "CreateCluster", project_id, request_id, cluster.id)
+    telling.cluster_changed(transaction, operation, Cluster.STATE_VALIDATING)
     return cluster.id
+
+
+def _templates(cluster: Cluster) -> set[references.Thing]:
+    """Say which templates a cluster was made from: they stay as long as it does."""
+    return {(catalog_pb2.ITEM_KIND_CLUSTER_TEMPLATE, cluster.cluster_template_id)} | {
+        (catalog_pb2.ITEM_KIND_NODE_GROUP_TEMPLATE, group.node_group_template_id)
+        for group in cluster.node_groups
+    }
+
+
+def _check_templates(transaction: Transaction, project_id: str, cluster: Cluster) -> None:
+    for kind, template_id in sorted(_templates(cluster)):
+        if template_id:
+            catalog.check_exists(transaction.connection, project_id, kind, template_id)
 
 
 def _insert(
@@ -110,26 +126,6 @@ def _body(cluster: Cluster) -> bytes:
     return body.SerializeToString(deterministic=True)
 
 
-def _refer(transaction: Transaction, cluster: Cluster) -> None:
-    """Note which templates a cluster was made from, so that they stay as long as it does."""
-    used = {(catalog_pb2.ITEM_KIND_CLUSTER_TEMPLATE, cluster.cluster_template_id)} | {
-        (catalog_pb2.ITEM_KIND_NODE_GROUP_TEMPLATE, group.node_group_template_id)
-        for group in cluster.node_groups
-    }
-    rows = [
-        {
-            "from_kind": operations.CLUSTER_KIND,
-            "from_id": cluster.id,
-            "to_kind": kind,
-            "to_id": template_id,
-        }
-        for kind, template_id in used
-        if template_id
-    ]
-    if rows:
-        transaction.connection.execute(insert(schema.reference), rows)
-
-
 def scale(
     transaction: Transaction,
     *,
@@ -143,7 +139,7 @@ def scale(
 
     The old counts go along for a way back.
     """
-    made = requests.find(transaction, project_id, request_id)
+    made = requests.find(transaction, "ScaleCluster", project_id, request_id)
     if made is not None:
         return made
     row = _own(transaction, project_id, cluster_id)
@@ -152,15 +148,14 @@ def scale(
             f"cluster '{row.name}' is not active: wait until what is under way has ended",
             reason="CLUSTER_NOT_ACTIVE",
         )
-    if revision not in (0, row.revision):
-        raise Aborted(
-            f"cluster '{row.name}' was changed meanwhile: read it again", reason="ETAG_MISMATCH"
-        )
+    ownership.check_revision(row, revision, noun=NOUN)
     cluster = Cluster.FromString(row.body)
     before = cluster_pb2.Facts(
         node_group_counts={each.name: each.count for each in cluster.node_groups}
     )
     _resize(transaction, cluster, groups)
+    _check_templates(transaction, project_id, cluster)
+    references.note(transaction, (references.CLUSTER, cluster_id), _templates(cluster))
     operation = operations.create(
         transaction,
         Operation(
@@ -168,8 +163,6 @@ def scale(
             cluster_id=cluster_id,
             cluster_name=cluster.name,
             goal=Operation.GOAL_SCALE,
-            state=Operation.STATE_PENDING,
-            traceparent=requests.traceparent(),
             detail=before.SerializeToString(deterministic=True),
         ),
     )
@@ -182,8 +175,8 @@ def scale(
         revision=row.revision + 1,
         body=_body(cluster),
     )
-    requests.remember(transaction, project_id, request_id, operation.id)
-    transaction.tell(operations.cluster_changed(operation, Cluster.STATE_SCALING))
+    requests.remember(transaction, "ScaleCluster", project_id, request_id, operation.id)
+    telling.cluster_changed(transaction, operation, Cluster.STATE_SCALING)
     return operation.id
 
 
@@ -211,18 +204,20 @@ def remove(transaction: Transaction, *, project_id: str, cluster_id: str, force:
     Everything under way is asked to end first.
     """
     row = _own(transaction, project_id, cluster_id)
-    if row.is_protected:
-        raise FailedPrecondition(
-            f"cluster '{row.name}' is protected: set is_protected to false first",
-            reason="CLUSTER_PROTECTED",
-        )
+    ownership.check_unprotected(row, (), noun=NOUN)
     under_way = operations.open_operations(transaction, cluster_id)
     for operation in under_way:
         if operation.goal == Operation.GOAL_DELETE:
             return operation.id
-    for operation in under_way:
-        operations.request_cancel(transaction, operation)
-    blocked = bool(operations.open_operations(transaction, cluster_id))
+    # First the state: whatever ends from now on leaves it.
+    _change(
+        transaction,
+        cluster_id,
+        state=Cluster.STATE_DELETING,
+        status_description="",
+        revision=row.revision + 1,
+    )
+    _supersede(transaction, under_way)
     operation = operations.create(
         transaction,
         Operation(
@@ -230,22 +225,21 @@ def remove(transaction: Transaction, *, project_id: str, cluster_id: str, force:
             cluster_id=cluster_id,
             cluster_name=row.name,
             goal=Operation.GOAL_DELETE,
-            state=Operation.STATE_HELD if blocked else Operation.STATE_PENDING,
-            held_reason="waits for what is under way to stop" if blocked else "",
-            traceparent=requests.traceparent(),
             detail=b"force" if force else b"",
         ),
     )
-    _change(
-        transaction,
-        cluster_id,
-        state=Cluster.STATE_DELETING,
-        status_description="",
-        operation_id=operation.id,
-        revision=row.revision + 1,
-    )
-    transaction.tell(operations.cluster_changed(operation, Cluster.STATE_DELETING))
+    _change(transaction, cluster_id, operation_id=operation.id)
+    telling.cluster_changed(transaction, operation, Cluster.STATE_DELETING)
     return operation.id
+
+
+def _supersede(transaction: Transaction, under_way: Sequence[Operation]) -> None:
+    """Ask operations to end, jobs first: they wait for the others."""
+    for operation in sorted(under_way, key=lambda each: each.goal in operations.EXCLUSIVE):
+        if operations.is_untouched(transaction, operation):
+            operations.cancel_at_once(transaction, operation)
+        else:
+            operations.request_cancel(transaction, operation)
 
 
 def change(
@@ -259,11 +253,8 @@ def change(
             f"'{unknown[0]}' can not be changed; {', '.join(UPDATABLE)} can",
             reason="FIELD_IMMUTABLE",
         )
-    if row.is_protected and "is_protected" not in fields:
-        raise FailedPrecondition(
-            f"cluster '{row.name}' is protected: set is_protected to false first",
-            reason="CLUSTER_PROTECTED",
-        )
+    ownership.check_unprotected(row, fields, noun=NOUN)
+    ownership.check_revision(row, news.revision, noun=NOUN)
     cluster = Cluster.FromString(row.body)
     columns: dict[str, object] = {}
     for each in fields:
@@ -281,15 +272,10 @@ def change(
     return news.id
 
 
-def _own(transaction: Transaction, project_id: str, cluster_id: str) -> Any:  # noqa: ANN401 - a row
-    table = schema.cluster
-    query = select(table).where(table.c.id == cluster_id, table.c.project_id == project_id)
-    row = transaction.connection.execute(
-        dialect.lock_rows(transaction.connection, query)
-    ).one_or_none()
-    if row is None:
-        raise NotFound(f"there is no cluster {cluster_id}", reason="CLUSTER_NOT_FOUND")
-    return row
+def _own(transaction: Transaction, project_id: str, cluster_id: str) -> Row[Any]:
+    return ownership.own_row(
+        transaction.connection, schema.cluster, project_id, cluster_id, noun=NOUN
+    )
 
 
 def _change(transaction: Transaction, cluster_id: str, **columns: object) -> None:

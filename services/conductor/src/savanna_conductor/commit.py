@@ -17,14 +17,14 @@ from sqlalchemy import bindparam, insert, select, update
 from savanna.cluster.v1 import cluster_pb2
 from savanna.conductor.v1 import execution_service_pb2 as execution
 from savanna.operation.v1 import operation_pb2
-from savanna_conductor import convert, facts, leases, operations
-from savanna_conductor.store import dialect, schema
+from savanna_conductor import convert, facts, leases, operations, telling
+from savanna_conductor.store import schema
 from savanna_kit.errors import FailedPrecondition, InvalidArgument
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sqlalchemy import Row
+    from sqlalchemy import ColumnElement, Row, Select
 
     from savanna_conductor.store.transaction import Transaction
 
@@ -37,6 +37,7 @@ MAX_BODY = 4 * 2**20
 """Bytes of the largest task."""
 
 _CHUNK = 500
+_ENDS = (Task.STATE_SUCCEEDED, Task.STATE_FAILED, Task.STATE_SKIPPED)
 
 
 def commit(transaction: Transaction, request: execution.CommitRequest) -> execution.CommitResponse:
@@ -87,10 +88,10 @@ class _Work:
     operations: dict[str, operation_pb2.Operation] = field(default_factory=dict)
     owned: set[str] = field(default_factory=set)
     sessions: dict[str, Row[Any]] = field(default_factory=dict)
+    lost_sessions: set[str] = field(default_factory=set)
     taught: dict[str, list[bytes]] = field(default_factory=lambda: defaultdict(list))
     ends: list[execution.EndOperation] = field(default_factory=list)
     inserts: list[dict[str, object]] = field(default_factory=list)
-    positions: dict[str, int] = field(default_factory=dict)
     keys: dict[str, set[str]] = field(default_factory=dict)
 
 
@@ -122,7 +123,7 @@ class _Commit:
             task_ids.add(getattr(inner, "task_id", ""))
             operation_ids.add(getattr(inner, "operation_id", ""))
             session_ids.add(getattr(inner, "session_id", ""))
-        for row in self._rows(schema.task.c.id, task_ids - {""}):
+        for row in self._rows(_TASK, schema.task.c.id, task_ids - {""}):
             self._work.tasks[row.id] = _TaskRow(
                 row.operation_id,
                 operation_pb2.TaskSpec.FromString(row.spec),
@@ -132,7 +133,11 @@ class _Commit:
                 row.session_id,
             )
             operation_ids.add(row.operation_id)
-        for row in self._rows(schema.operation.c.id, operation_ids - {""}):
+            # Also of sessions that had a task before: the journal names their engines.
+            session_ids.add(row.session_id)
+        for row in self._rows(
+            select(schema.operation), schema.operation.c.id, operation_ids - {""}
+        ):
             self._work.operations[row.id] = convert.operation(row)
             if row.owner == self._request.scheduler_id:
                 self._work.owned.add(row.id)
@@ -140,13 +145,13 @@ class _Commit:
             row.id: row for row in leases.find_sessions(self._transaction, session_ids - {""})
         }
 
-    def _rows(self, column: Any, ids: Iterable[str]) -> Iterable[Row[Any]]:  # noqa: ANN401 - a column of any table
+    def _rows(
+        self, query: Select[Any], column: ColumnElement[str], ids: Iterable[str]
+    ) -> Iterable[Row[Any]]:
         ordered = sorted(ids)
         for start in range(0, len(ordered), _CHUNK):
-            query = select(column.table).where(column.in_(ordered[start : start + _CHUNK]))
-            yield from self._transaction.connection.execute(
-                dialect.lock_rows(self._transaction.connection, query)
-            )
+            chosen = query.where(column.in_(ordered[start : start + _CHUNK]))
+            yield from self._transaction.connection.execute(chosen)
 
     def _assign(self, change: execution.Assign) -> Verdict:
         task = self._work.tasks.get(change.task_id)
@@ -162,7 +167,8 @@ class _Commit:
             change.session_id,
         )
         task.change(started=self._now)
-        self._tell(task, Entry.KIND_TASK_ASSIGNED)
+        if not task.values["polled"]:
+            self._tell(task, Entry.KIND_TASK_ASSIGNED)
         operations.note_start(self._transaction, self._work.operations[task.operation_id])
         return Verdict(code=Verdict.CODE_APPLIED)
 
@@ -170,6 +176,10 @@ class _Commit:
         task = self._held(change.task_id, change.epoch, change.session_id)
         if isinstance(task, Verdict):
             return task
+        if change.state not in _ENDS:
+            raise InvalidArgument(
+                "a task ends SUCCEEDED, FAILED or SKIPPED", reason="STATE_INVALID"
+            )
         if change.facts and not self._teach(task, change.facts):
             return Verdict(code=Verdict.CODE_INVALID)
         task.state = change.state
@@ -188,8 +198,10 @@ class _Commit:
             return task
         lost = change.outcome == Attempt.OUTCOME_LOST
         alive = leases.is_alive(self._work.sessions.get(change.session_id), self._now)
-        if alive and (lost or change.only_if_session_ended):
-            return Verdict(code=Verdict.CODE_SESSION_ALIVE)
+        if lost or change.only_if_session_ended:
+            if alive:
+                return Verdict(code=Verdict.CODE_SESSION_ALIVE)
+            self._work.lost_sessions.add(change.session_id)
         if change.facts and not self._teach(task, change.facts):
             return Verdict(code=Verdict.CODE_INVALID)
         failed = change.outcome == Attempt.OUTCOME_FAILED
@@ -205,7 +217,10 @@ class _Commit:
             task.change(failure=failure.SerializeToString())
         if not_yet and not task.values["waiting_since"]:
             task.change(waiting_since=self._now)
-        if change.facts or not not_yet:
+        # A poll that changes nothing is not told, nor is the next hand-out: one attempt to readers.
+        silent = not_yet and not change.facts
+        task.change(polled=silent)
+        if not silent:
             self._tell(task, Entry.KIND_TASK_RETRIED, change.outcome, failure)
         return Verdict(code=Verdict.CODE_APPLIED)
 
@@ -245,12 +260,16 @@ class _Commit:
                     state=Task.STATE_PENDING,
                 )
             )
-            self._transaction.tell(operations.task_created(operation, str(row["id"]), spec))
+            telling.task_created(self._transaction, operation, str(row["id"]), spec)
         return verdict
 
     def _end_operation(self, change: execution.EndOperation) -> Verdict:
         if not self._owns(change.operation_id):
             return Verdict(code=Verdict.CODE_NOT_OWNED)
+        if change.state in (*operations.OPEN, operation_pb2.Operation.STATE_UNSPECIFIED):
+            raise InvalidArgument(
+                "an operation ends SUCCEEDED, FAILED or CANCELLED", reason="STATE_INVALID"
+            )
         self._work.ends.append(change)
         self._work.owned.discard(change.operation_id)
         return Verdict(code=Verdict.CODE_APPLIED)
@@ -277,6 +296,8 @@ class _Commit:
         ]
         if changed:
             connection.execute(_UPDATE_TASK, changed)
+        if self._work.lost_sessions:
+            leases.end_sessions(self._transaction, self._work.lost_sessions)
         for operation_id, taught in self._work.taught.items():
             facts.apply(self._transaction, self._work.operations[operation_id], taught)
         for each in self._work.ends:
@@ -323,7 +344,7 @@ class _Commit:
     ) -> None:
         operation = self._work.operations[task.operation_id]
         session = self._work.sessions.get(task.session_id)
-        entry = operations.task_entry(operation, str(task.values["task_id"]), task.spec, kind)
+        entry = telling.task_entry(operation, str(task.values["task_id"]), task.spec, kind)
         entry.epoch = task.epoch
         entry.engine_id = session.engine_id if session is not None else ""
         entry.outcome = outcome
@@ -340,8 +361,10 @@ _WRITTEN = (
     "waiting_since",
     "started",
     "ended",
+    "polled",
     "failure",
 )
+_TASK = select(*(each for each in schema.task.c if each.name != "body"))
 _UPDATE_TASK = (
     update(schema.task)
     .where(schema.task.c.id == bindparam("task_id"))

@@ -15,11 +15,13 @@ if TYPE_CHECKING:
 
 
 def task(row: Row[Any]) -> operation_pb2.Task:
-    """Give a task with its whole specification."""
+    """Give a task, with its body if that was read."""
+    spec = operation_pb2.TaskSpec.FromString(row.spec)
+    spec.body = row._mapping.get("body", b"")
     return operation_pb2.Task(
         id=row.id,
         operation_id=row.operation_id,
-        spec=operation_pb2.TaskSpec.FromString(row.spec),
+        spec=spec,
         state=row.state,
         epoch=row.epoch,
         session_id=row.session_id,

@@ -9,18 +9,18 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from google.protobuf.message import DecodeError
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import bindparam, func, insert, select, update
 
 from savanna.cluster.v1 import cluster_pb2
 from savanna.job.v1 import job_pb2
-from savanna.operation.v1 import operation_pb2
-from savanna_conductor import jobs, operations, states
+from savanna_conductor import jobs, states, telling
 from savanna_conductor.store import schema
 from savanna_kit.errors import InvalidArgument
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from savanna.operation.v1 import operation_pb2
     from savanna_conductor.store.transaction import Transaction
 
 Instance = cluster_pb2.Instance
@@ -49,7 +49,9 @@ def parse(data: bytes) -> cluster_pb2.Facts:
     Raises ``InvalidArgument`` when they can not be read.
     """
     try:
-        return cluster_pb2.Facts.FromString(data)
+        facts = cluster_pb2.Facts.FromString(data)
+        job_pb2.JobFacts.FromString(facts.job)
+        return facts
     except DecodeError as error:
         raise InvalidArgument(
             "the facts of a task can not be read", reason="FACTS_UNREADABLE"
@@ -83,18 +85,27 @@ def _apply_instances(
             changed[each.name] = stored
         if _learn(stored, each):
             stored.update_time.FromMicroseconds(transaction.now)
-            transaction.tell(_changed(operation, stored))
+            telling.instance_changed(transaction, operation, stored)
     if fresh:
         transaction.connection.execute(
             insert(table), [_row(operation.cluster_id, each) for each in fresh.values()]
         )
-    for each in changed.values():
-        row = _row(operation.cluster_id, each)
+    if changed:
+        stored_rows = [_row(operation.cluster_id, each) for each in changed.values()]
         transaction.connection.execute(
-            update(table)
-            .where(table.c.cluster_id == operation.cluster_id, table.c.name == each.name)
-            .values(state=row["state"], body=row["body"])
+            _UPDATE, [{f"new_{name}": row[name] for name in _USED} for row in stored_rows]
         )
+
+
+_USED = ("cluster_id", "name", "state", "body")
+_UPDATE = (
+    update(schema.instance)
+    .where(
+        schema.instance.c.cluster_id == bindparam("new_cluster_id"),
+        schema.instance.c.name == bindparam("new_name"),
+    )
+    .values(state=bindparam("new_state"), body=bindparam("new_body"))
+)
 
 
 def _learn(stored: Instance, news: Instance) -> bool:
@@ -143,7 +154,7 @@ def _apply_cluster(
         state = states.advance(operation.goal, row.state, instance_counts(transaction, operation))
         if state != row.state:
             values["state"] = state
-            transaction.tell(operations.cluster_changed(operation, state))
+            telling.cluster_changed(transaction, operation, state)
     if values:
         values["updated"] = transaction.now
         transaction.connection.execute(
@@ -162,15 +173,3 @@ def instance_counts(
         .group_by(table.c.state)
     )
     return Counter({row.state: row.number for row in rows})
-
-
-def _changed(operation: operation_pb2.Operation, each: Instance) -> operation_pb2.JournalEntry:
-    return operation_pb2.JournalEntry(
-        project_id=operation.project_id,
-        cluster_id=operation.cluster_id,
-        operation_id=operation.id,
-        kind=operation_pb2.JournalEntry.KIND_INSTANCE_CHANGED,
-        instance=each.name,
-        state=Instance.State.Name(each.state).removeprefix("STATE_"),
-        message=each.failure_message,
-    )

@@ -4,6 +4,8 @@ database."""
 from __future__ import annotations
 
 import os
+import uuid
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from cryptography.fernet import Fernet, InvalidToken
@@ -30,13 +32,8 @@ class Secrets:
 
         Raises ``FailedPrecondition``.
         """
-        try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            pass
-        else:
-            with os.fdopen(descriptor, "wb") as stream:
-                stream.write(Fernet.generate_key())
+        if not path.exists():
+            _make_key_file(path)
         try:
             return cls(path.read_bytes().strip())
         except ValueError as error:
@@ -62,6 +59,27 @@ class Secrets:
                 "a secret in the database was encrypted with another key file: put that file back",
                 reason="KEY_FILE_WRONG",
             ) from error
+
+
+def _make_key_file(path: Path) -> None:
+    """Put a whole key file in place, on disk before anything is encrypted with it; if another
+    process was faster, its file stays."""
+    fresh = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(Fernet.generate_key())
+            stream.flush()
+            os.fsync(stream.fileno())
+        with suppress(FileExistsError):
+            os.link(fresh, path)
+    finally:
+        fresh.unlink()
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def make_key_pair() -> tuple[str, str]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import insert, select, update
 
-from savanna_conductor.store import dialect, schema
+from savanna_conductor.store import schema
 from savanna_kit.errors import Aborted
 
 if TYPE_CHECKING:
@@ -48,18 +48,16 @@ def renew_scheduler(
 
 
 def find_scheduler(transaction: Transaction, scheduler_id: str) -> Row[Any] | None:
-    """Read and lock the row of a scheduler."""
+    """Read the row of a scheduler."""
     query = select(schema.scheduler).where(schema.scheduler.c.id == scheduler_id)
-    return transaction.connection.execute(
-        dialect.lock_rows(transaction.connection, query)
-    ).one_or_none()
+    return transaction.connection.execute(query).one_or_none()
 
 
 def own_scheduler(transaction: Transaction, scheduler_id: str) -> Row[Any]:
-    """Read and lock the row of a scheduler that still has its operations.
+    """Read the row of a scheduler that still has its operations.
 
-    Raises ``Aborted`` otherwise.
-        A lease that is over but was not taken over still holds: nobody else has acted.
+    Raises ``Aborted`` otherwise. A lease that is over but was not taken over still holds: nobody
+    else has acted.
     """
     row = find_scheduler(transaction, scheduler_id)
     if row is None or row.lost:
@@ -80,8 +78,7 @@ def take_over_ended(transaction: Transaction) -> None:
     nothing."""
     table = schema.scheduler
     query = select(table.c.id).where(table.c.lost.is_(False), table.c.lease_until < transaction.now)
-    locked = dialect.skip_locked(transaction.connection, query)
-    _take_over(transaction, transaction.connection.execute(locked).scalars().all())
+    _take_over(transaction, transaction.connection.execute(query).scalars().all())
 
 
 def _take_over(transaction: Transaction, scheduler_ids: Sequence[str]) -> None:
@@ -107,30 +104,43 @@ def renew_sessions(
     wanted = {each.session_id: each for each in sessions}
     rows = {row.id: row for row in find_sessions(transaction, wanted)}
     until = transaction.now + int(lease_seconds * MICROSECONDS)
-    ended = []
-    table = schema.engine_session
-    for session_id, each in wanted.items():
-        row = rows.get(session_id)
-        if row is None:
-            transaction.connection.execute(
-                insert(table).values(
-                    id=session_id, engine_id=each.engine_id, lease_until=until, ended=each.closing
-                )
-            )
-        elif not is_alive(row, transaction.now):
-            ended.append(session_id)
-        else:
-            values = {"ended": True} if each.closing else {"lease_until": until}
-            transaction.connection.execute(
-                update(table).where(table.c.id == session_id).values(values)
-            )
-    return ended
+    over = [each for each, row in rows.items() if not is_alive(row, transaction.now)]
+    closing = [each for each in rows if wanted[each].closing and each not in over]
+    fresh = [
+        {
+            "id": each.session_id,
+            "engine_id": each.engine_id,
+            "lease_until": until,
+            "ended": each.closing,
+        }
+        for each in wanted.values()
+        if each.session_id not in rows
+    ]
+    if fresh:
+        transaction.connection.execute(insert(schema.engine_session), fresh)
+    if renewed := set(rows) - {*over, *closing}:
+        table = schema.engine_session
+        transaction.connection.execute(
+            update(table).where(table.c.id.in_(renewed)).values(lease_until=until)
+        )
+    if closing:
+        end_sessions(transaction, closing)
+    return over
 
 
 def find_sessions(transaction: Transaction, session_ids: Iterable[str]) -> Sequence[Row[Any]]:
-    """Read and lock engine sessions."""
+    """Read engine sessions."""
     query = select(schema.engine_session).where(schema.engine_session.c.id.in_(list(session_ids)))
-    return transaction.connection.execute(dialect.lock_rows(transaction.connection, query)).all()
+    return transaction.connection.execute(query).all()
+
+
+def end_sessions(transaction: Transaction, session_ids: Iterable[str]) -> None:
+    """End sessions for ever: what they had was given to others, so they must not come back."""
+    transaction.connection.execute(
+        update(schema.engine_session)
+        .where(schema.engine_session.c.id.in_(list(session_ids)))
+        .values(ended=True)
+    )
 
 
 def is_alive(session: Row[Any] | None, now: int) -> bool:

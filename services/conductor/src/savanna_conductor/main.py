@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import sys
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from savanna.conductor.v1 import (
+    catalog_service_pb2_grpc,
     cluster_service_pb2_grpc,
     execution_service_pb2_grpc,
     facts_service_pb2_grpc,
 )
+from savanna_conductor import upkeep
 from savanna_conductor.keys import Secrets
-from savanna_conductor.services.clusters import ClusterService, OperationService
+from savanna_conductor.services.catalog import CatalogService
+from savanna_conductor.services.clusters import ClusterService
 from savanna_conductor.services.execution import ExecutionService
 from savanna_conductor.services.facts import FactsService
+from savanna_conductor.services.jobs import JobService
+from savanna_conductor.services.operations import OperationService
 from savanna_conductor.settings import ConductorSettings
 from savanna_conductor.store import dialect
 from savanna_conductor.store.migrate import migrate, require_current
@@ -32,8 +38,12 @@ def build(given: ConductorSettings) -> serving.Parts:
     Raises ``FailedPrecondition`` when the database is not at this version's schema.
     """
     engine = dialect.open_engine(given.database_url, readers=given.readers)
-    require_current(engine)
-    secrets = Secrets.from_file(given.key_file)
+    try:
+        require_current(engine)
+        secrets = Secrets.from_file(given.key_file)
+    except BaseException:
+        engine.dispose()
+        raise
     store = Store(engine, readers=given.readers)
 
     @asynccontextmanager
@@ -48,29 +58,48 @@ def build(given: ConductorSettings) -> serving.Parts:
         listen=given.listen,
         drain_seconds=given.drain_seconds,
         resources=[closing()],
-        served=[
-            serving.Served(
-                "savanna.conductor.v1.ExecutionService",
-                execution_service_pb2_grpc.add_ExecutionServiceServicer_to_server,
-                ExecutionService(store, given),
-            ),
-            serving.Served(
-                "savanna.conductor.v1.ClusterService",
-                cluster_service_pb2_grpc.add_ClusterServiceServicer_to_server,
-                ClusterService(store, secrets),
-            ),
-            serving.Served(
-                "savanna.conductor.v1.OperationService",
-                cluster_service_pb2_grpc.add_OperationServiceServicer_to_server,
-                OperationService(store, given),
-            ),
-            serving.Served(
-                "savanna.conductor.v1.FactsService",
-                facts_service_pb2_grpc.add_FactsServiceServicer_to_server,
-                FactsService(store, secrets),
-            ),
-        ],
+        loops=[partial(upkeep.keep_tidy, store)],
+        served=_served(store, secrets, given),
     )
+
+
+def _served(store: Store, secrets: Secrets, given: ConductorSettings) -> list[serving.Served]:
+    parts = (
+        (
+            "ExecutionService",
+            execution_service_pb2_grpc.add_ExecutionServiceServicer_to_server,
+            ExecutionService(store, given),
+        ),
+        (
+            "ClusterService",
+            cluster_service_pb2_grpc.add_ClusterServiceServicer_to_server,
+            ClusterService(store, secrets),
+        ),
+        (
+            "JobService",
+            cluster_service_pb2_grpc.add_JobServiceServicer_to_server,
+            JobService(store),
+        ),
+        (
+            "OperationService",
+            cluster_service_pb2_grpc.add_OperationServiceServicer_to_server,
+            OperationService(store, given),
+        ),
+        (
+            "CatalogService",
+            catalog_service_pb2_grpc.add_CatalogServiceServicer_to_server,
+            CatalogService(store, secrets, given),
+        ),
+        (
+            "FactsService",
+            facts_service_pb2_grpc.add_FactsServiceServicer_to_server,
+            FactsService(store, secrets),
+        ),
+    )
+    return [
+        serving.Served(f"savanna.conductor.v1.{name}", add, servicer)
+        for name, add, servicer in parts
+    ]
 
 
 def main() -> None:
@@ -86,7 +115,11 @@ def main() -> None:
         if words == ["migrate"]:
             given = settings.load(ConductorSettings)
             logs.configure(level=given.log_level, form=given.log_format)
-            migrate(dialect.open_engine(given.database_url, readers=1))
+            engine = dialect.open_engine(given.database_url, readers=1)
+            try:
+                migrate(engine)
+            finally:
+                engine.dispose()
         else:
             serving.main(ConductorSettings, build)
     except (settings.SettingsError, SavannaError) as error:

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, insert, select, update
 
 from savanna.cluster.v1 import cluster_pb2
+from savanna.conductor.v1 import execution_service_pb2
 from savanna.engine.v1 import step_pb2
 from savanna.operation.v1 import operation_pb2
-from savanna_conductor import convert, jobs, states
+from savanna_conductor import convert, jobs, references, requests, states, telling
 from savanna_conductor.store import schema
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
-    from savanna.conductor.v1 import execution_service_pb2
+    from sqlalchemy import Row
+
     from savanna_conductor.store.transaction import Transaction
 
+Cluster = cluster_pb2.Cluster
 Operation = operation_pb2.Operation
 Entry = operation_pb2.JournalEntry
 Task = operation_pb2.Task
@@ -27,14 +30,25 @@ OPEN = (Operation.STATE_HELD, Operation.STATE_PENDING, Operation.STATE_RUNNING)
 EXCLUSIVE = (Operation.GOAL_LAUNCH, Operation.GOAL_SCALE, Operation.GOAL_DELETE)
 FIRST_PLAN = "plan/1"
 
+_WAITS_FOR = {
+    Operation.GOAL_LAUNCH: "waits until the cluster is launched",
+    Operation.GOAL_SCALE: "waits until the cluster is scaled",
+    Operation.GOAL_DELETE: "waits until the cluster is deleted",
+}
+
 
 def create(transaction: Transaction, operation: Operation) -> Operation:
-    """Store an operation with its first plan; ``state`` says whether it is held.
+    """Store an operation with its first plan, held back if something is under way that it has to
+    wait for.
 
-    Gives it with id and time.
+    Gives it with id, state and times.
     """
     operation.id = str(uuid.uuid4())
+    operation.traceparent = requests.traceparent()
     operation.create_time.FromMicroseconds(transaction.now)
+    blocker = blocker_of(operation, open_operations(transaction, operation.cluster_id))
+    operation.state = Operation.STATE_HELD if blocker else Operation.STATE_PENDING
+    operation.held_reason = _held_reason(operation, blocker) if blocker else ""
     transaction.connection.execute(
         insert(schema.operation).values(
             id=operation.id,
@@ -50,7 +64,21 @@ def create(transaction: Transaction, operation: Operation) -> Operation:
             body=operation.SerializeToString(),
         )
     )
-    transaction.tell(changed(operation, Entry.KIND_OPERATION_CREATED))
+    telling.operation_changed(transaction, operation, Entry.KIND_OPERATION_CREATED)
+    spec = _first_plan(operation)
+    row = task_row(operation.id, spec, 1, transaction.now)
+    transaction.connection.execute(insert(schema.task).values(row))
+    telling.task_created(transaction, operation, str(row["id"]), spec)
+    return operation
+
+
+def _held_reason(operation: Operation, blocker: Operation) -> str:
+    if operation.goal == Operation.GOAL_DELETE:
+        return "waits for what is under way to stop"
+    return _WAITS_FOR[blocker.goal]
+
+
+def _first_plan(operation: Operation) -> operation_pb2.TaskSpec:
     body = step_pb2.StepBody(cluster_id=operation.cluster_id, project_id=operation.project_id)
     body.plan.operation_id = operation.id
     spec = operation_pb2.TaskSpec(
@@ -64,16 +92,16 @@ def create(transaction: Transaction, operation: Operation) -> Operation:
     )
     spec.retry.max_attempts = 8
     spec.timeout.FromSeconds(60)
-    row = task_row(operation.id, spec, 1, transaction.now)
-    transaction.connection.execute(insert(schema.task).values(row))
-    transaction.tell(task_created(operation, str(row["id"]), spec))
-    return operation
+    return spec
 
 
 def task_row(
     operation_id: str, spec: operation_pb2.TaskSpec, position: int, now: int
 ) -> dict[str, object]:
     """Give the row of a new task."""
+    bare = operation_pb2.TaskSpec()
+    bare.CopyFrom(spec)
+    bare.ClearField("body")
     return {
         "id": str(uuid.uuid4()),
         "operation_id": operation_id,
@@ -89,8 +117,10 @@ def task_row(
         "created": now,
         "started": 0,
         "ended": 0,
+        "polled": False,
         "failure": b"",
-        "spec": spec.SerializeToString(deterministic=True),
+        "spec": bare.SerializeToString(deterministic=True),
+        "body": spec.body,
     }
 
 
@@ -101,54 +131,59 @@ def note_start(transaction: Transaction, operation: Operation) -> None:
     operation.state = Operation.STATE_RUNNING
     operation.start_time.FromMicroseconds(transaction.now)
     _save(transaction, operation)
-    transaction.tell(changed(operation))
+    telling.operation_changed(transaction, operation)
 
 
 def end(
     transaction: Transaction,
     operation: Operation,
     change: execution_service_pb2.EndOperation,
-    final_state: cluster_pb2.Cluster.State.ValueType = cluster_pb2.Cluster.STATE_UNSPECIFIED,
+    final_state: Cluster.State.ValueType = Cluster.STATE_UNSPECIFIED,
 ) -> None:
     """End an operation: skip its open tasks, say what became of the cluster, release what it held
     back."""
     operation.state = change.state
+    operation.held_reason = ""
     if change.HasField("failure"):
         operation.failure.CopyFrom(change.failure)
     operation.end_time.FromMicroseconds(transaction.now)
-    skip_pending_tasks(transaction, operation)
+    _skip_open_tasks(transaction, operation)
     _save(transaction, operation, owner=None)
-    transaction.tell(changed(operation))
+    telling.operation_changed(transaction, operation)
     if operation.job_id:
         jobs.operation_ended(transaction, operation)
     if operation.goal in EXCLUSIVE:
         _end_change(transaction, operation, final_state)
-    release_held(transaction, operation.cluster_id)
+    _release_held(transaction, operation.cluster_id)
 
 
-def skip_pending_tasks(transaction: Transaction, operation: Operation) -> None:
-    """Give up all tasks of an operation that were not handed out."""
+def _skip_open_tasks(transaction: Transaction, operation: Operation) -> None:
     table = schema.task
-    transaction.connection.execute(
-        update(table)
-        .where(table.c.operation_id == operation.id, table.c.state == Task.STATE_PENDING)
-        .values(state=Task.STATE_SKIPPED, ended=transaction.now)
+    is_open = (table.c.operation_id == operation.id) & table.c.state.in_(
+        (Task.STATE_PENDING, Task.STATE_ASSIGNED)
     )
+    query = select(table.c.id, table.c.spec).where(is_open).order_by(table.c.position)
+    rows = transaction.connection.execute(query).all()
+    if not rows:
+        return
+    transaction.connection.execute(
+        update(table).where(is_open).values(state=Task.STATE_SKIPPED, ended=transaction.now)
+    )
+    for row in rows:
+        spec = operation_pb2.TaskSpec.FromString(row.spec)
+        telling.task_skipped(transaction, operation, row.id, spec)
 
 
 def _end_change(
-    transaction: Transaction, operation: Operation, final_state: cluster_pb2.Cluster.State.ValueType
+    transaction: Transaction, operation: Operation, final_state: Cluster.State.ValueType
 ) -> None:
-    table = schema.cluster
-    row = transaction.connection.execute(
-        select(table.c.state, table.c.operation_id).where(table.c.id == operation.cluster_id)
-    ).one_or_none()
+    row = _cluster_row(transaction, operation.cluster_id)
     if row is None:
         return
     if operation.goal == Operation.GOAL_DELETE and operation.state == Operation.STATE_SUCCEEDED:
         _remove_cluster(transaction, operation)
         return
-    state = final_state or states.ended(operation.goal, operation.state, row.state)
+    state = states.ended(operation.goal, operation.state, row.state, final_state)
     description = _description(operation)
     values: dict[str, object] = {"state": state, "updated": transaction.now}
     if description:
@@ -156,10 +191,15 @@ def _end_change(
     if row.operation_id == operation.id:
         values["operation_id"] = ""
     transaction.connection.execute(
-        update(table).where(table.c.id == operation.cluster_id).values(values)
+        update(schema.cluster).where(schema.cluster.c.id == operation.cluster_id).values(values)
     )
     if state != row.state:
-        transaction.tell(cluster_changed(operation, state, description))
+        telling.cluster_changed(transaction, operation, state, description)
+
+
+def _cluster_row(transaction: Transaction, cluster_id: str) -> Row[Any] | None:
+    query = select(schema.cluster).where(schema.cluster.c.id == cluster_id)
+    return transaction.connection.execute(query).one_or_none()
 
 
 def _description(operation: Operation) -> str:
@@ -174,76 +214,99 @@ def _description(operation: Operation) -> str:
 
 
 def _remove_cluster(transaction: Transaction, operation: Operation) -> None:
-    connection = transaction.connection
-    connection.execute(delete(schema.cluster).where(schema.cluster.c.id == operation.cluster_id))
-    connection.execute(
-        delete(schema.reference).where(
-            schema.reference.c.from_kind == CLUSTER_KIND,
-            schema.reference.c.from_id == operation.cluster_id,
-        )
+    transaction.connection.execute(
+        delete(schema.cluster).where(schema.cluster.c.id == operation.cluster_id)
     )
+    references.forget(transaction, (references.CLUSTER, operation.cluster_id))
     jobs.cluster_removed(transaction, operation.cluster_id)
-    entry = cluster_changed(operation, cluster_pb2.Cluster.STATE_DELETING)
-    entry.state = "Deleted"
-    transaction.tell(entry)
+    telling.cluster_removed(transaction, operation)
 
 
-def open_operations(
-    transaction: Transaction, cluster_id: str, goals: Sequence[int] = ()
-) -> list[Operation]:
+def open_operations(transaction: Transaction, cluster_id: str) -> list[Operation]:
     """List the operations of a cluster that have not ended, oldest first."""
     table = schema.operation
     query = select(table).where(table.c.cluster_id == cluster_id, table.c.state.in_(OPEN))
-    if goals:
-        query = query.where(table.c.goal.in_(goals))
     rows = transaction.connection.execute(query.order_by(table.c.created))
     return [convert.operation(row) for row in rows]
 
 
+def is_untouched(transaction: Transaction, operation: Operation) -> bool:
+    """Say whether no scheduler has an operation or ever did anything for it."""
+    if operation.state not in (Operation.STATE_HELD, Operation.STATE_PENDING):
+        return False
+    table = schema.operation
+    query = select(table.c.owner).where(table.c.id == operation.id)
+    return transaction.connection.execute(query).scalar_one() is None
+
+
 def request_cancel(transaction: Transaction, operation: Operation) -> None:
-    """Ask for the end of an operation; one that nobody has begun ends at once."""
-    if operation.state in (Operation.STATE_HELD, Operation.STATE_PENDING):
-        table = schema.operation
-        owner = transaction.connection.execute(
-            select(table.c.owner).where(table.c.id == operation.id)
-        ).scalar_one()
-        if owner is None:
-            operation.state = Operation.STATE_CANCELLED
-            operation.end_time.FromMicroseconds(transaction.now)
-            skip_pending_tasks(transaction, operation)
-            _save(transaction, operation)
-            transaction.tell(changed(operation))
-            if operation.job_id:
-                jobs.operation_ended(transaction, operation)
-            return
-    transaction.connection.execute(
-        update(schema.operation)
-        .where(schema.operation.c.id == operation.id)
-        .values(cancel_requested=True)
-    )
-    transaction.tell(changed(operation))
+    """Ask for the end of an operation.
+
+    A job that nobody has begun ends at once; changes of clusters are planned back, also those.
+    """
+    if operation.goal == Operation.GOAL_RUN_JOB and is_untouched(transaction, operation):
+        cancel_at_once(transaction, operation)
+    elif not operation.cancel_requested:
+        operation.cancel_requested = True
+        transaction.connection.execute(
+            update(schema.operation)
+            .where(schema.operation.c.id == operation.id)
+            .values(cancel_requested=True)
+        )
+        telling.operation_changed(transaction, operation)
+        if operation.job_id:
+            jobs.cancel_requested(transaction, operation)
 
 
-def release_held(transaction: Transaction, cluster_id: str) -> None:
-    """Let operations go on whose blockers have ended."""
+def cancel_at_once(transaction: Transaction, operation: Operation) -> None:
+    """End an operation for which nothing was ever done."""
+    change = execution_service_pb2.EndOperation(state=Operation.STATE_CANCELLED)
+    end(transaction, operation, change)
+
+
+def _release_held(transaction: Transaction, cluster_id: str) -> None:
+    """Let operations go on whose blockers have ended; jobs of a cluster that can never run them
+    fail."""
     waiting = open_operations(transaction, cluster_id)
-    for operation in waiting:
-        if operation.state == Operation.STATE_HELD and not blocker_of(operation, waiting):
-            operation.state = Operation.STATE_PENDING
-            operation.held_reason = ""
-            _save(transaction, operation)
-            transaction.tell(changed(operation))
+    free = [
+        each
+        for each in waiting
+        if each.state == Operation.STATE_HELD and blocker_of(each, waiting) is None
+    ]
+    if not free:
+        return
+    cluster = _cluster_row(transaction, cluster_id)
+    hopeless = cluster is None or cluster.state == Cluster.STATE_ERROR
+    for operation in free:
+        if hopeless and operation.goal == Operation.GOAL_RUN_JOB:
+            # Its end looks after the others.
+            _fail_hopeless(transaction, operation)
+            return
+        operation.state = Operation.STATE_PENDING
+        operation.held_reason = ""
+        _save(transaction, operation)
+        telling.operation_changed(transaction, operation)
+        if operation.job_id:
+            jobs.operation_released(transaction, operation)
 
 
-def blocker_of(operation: Operation, others: Sequence[Operation]) -> Operation | None:
+def _fail_hopeless(transaction: Transaction, operation: Operation) -> None:
+    change = execution_service_pb2.EndOperation(state=Operation.STATE_FAILED)
+    change.failure.reason = "CLUSTER_NOT_USABLE"
+    change.failure.message = (
+        f"cluster '{operation.cluster_name}' could not be made: see why in its status, make "
+        "another and run the job there"
+    )
+    end(transaction, operation, change)
+
+
+def blocker_of(operation: Operation, others: Iterable[Operation]) -> Operation | None:
     """Find what an operation waits for: deletes wait for everything, jobs for exclusive
     operations."""
     for other in others:
         if other.id == operation.id:
             continue
-        if operation.goal == Operation.GOAL_DELETE:
-            return other
-        if other.goal in EXCLUSIVE:
+        if operation.goal == Operation.GOAL_DELETE or other.goal in EXCLUSIVE:
             return other
     return None
 
@@ -254,62 +317,3 @@ def _save(transaction: Transaction, operation: Operation, **columns: str | None)
         .where(schema.operation.c.id == operation.id)
         .values(state=operation.state, body=operation.SerializeToString(), **columns)
     )
-
-
-def changed(
-    operation: Operation, kind: Entry.Kind.ValueType = Entry.KIND_OPERATION_CHANGED
-) -> Entry:
-    """Tell what became of an operation."""
-    entry = Entry(
-        project_id=operation.project_id,
-        cluster_id=operation.cluster_id,
-        operation_id=operation.id,
-        kind=kind,
-        state=Operation.State.Name(operation.state).removeprefix("STATE_"),
-        message=operation.held_reason,
-    )
-    if operation.HasField("failure"):
-        entry.failure.CopyFrom(operation.failure)
-    return entry
-
-
-def cluster_changed(
-    operation: Operation, state: cluster_pb2.Cluster.State.ValueType, message: str = ""
-) -> Entry:
-    """Tell that a cluster has a new state."""
-    return Entry(
-        project_id=operation.project_id,
-        cluster_id=operation.cluster_id,
-        operation_id=operation.id,
-        kind=Entry.KIND_CLUSTER_CHANGED,
-        state=states.word(state),
-        message=message,
-    )
-
-
-def task_entry(
-    operation: Operation, task_id: str, spec: operation_pb2.TaskSpec, kind: Entry.Kind.ValueType
-) -> Entry:
-    """Begin an entry about a task."""
-    return Entry(
-        project_id=operation.project_id,
-        cluster_id=operation.cluster_id,
-        operation_id=operation.id,
-        kind=kind,
-        task_id=task_id,
-        task_key=spec.key,
-        task_kind=spec.kind,
-        title=spec.title,
-        instance=spec.instance,
-    )
-
-
-def task_created(operation: Operation, task_id: str, spec: operation_pb2.TaskSpec) -> Entry:
-    """Tell that a task was stored."""
-    entry = task_entry(operation, task_id, spec, Entry.KIND_TASK_CREATED)
-    entry.needs.extend(spec.needs)
-    return entry
-
-
-CLUSTER_KIND = 100
-"""Kind of clusters in the table of references, beside the kinds of the catalog."""

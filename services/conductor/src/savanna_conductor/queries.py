@@ -9,15 +9,14 @@ import base64
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import and_, false, func, or_, select
 
 from savanna.cluster.v1 import cluster_pb2
 from savanna.conductor.v1 import cluster_service_pb2, facts_service_pb2
-from savanna.job.v1 import job_pb2
 from savanna.operation.v1 import operation_pb2
-from savanna_conductor import convert
+from savanna_conductor import convert, ownership
 from savanna_conductor.store import schema
-from savanna_kit.errors import InvalidArgument, NotFound
+from savanna_kit.errors import InvalidArgument
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -33,7 +32,8 @@ def clusters(
     """Read clusters, one for each name; an empty one where there is none that the project may
     see."""
     table = schema.cluster
-    rows = connection.execute(select(table).where(table.c.id.in_({each.id for each in names})))
+    ids = {each.id for each in names if ownership.is_storable(each.id)}
+    rows = connection.execute(select(table).where(table.c.id.in_(ids)))
     found = {each.id: each for each in with_instances(connection, rows.all())}
     answers = []
     for name in names:
@@ -41,6 +41,18 @@ def clusters(
         seen = cluster is not None and (cluster.project_id == name.project_id or cluster.is_public)
         answers.append(cluster if cluster is not None and seen else cluster_pb2.Cluster())
     return answers
+
+
+def cluster(connection: Connection, project_id: str, cluster_id: str) -> cluster_pb2.Cluster:
+    """Read a cluster.
+
+    Raises ``NotFound``.
+    """
+    name = cluster_service_pb2.OwnedName(project_id=project_id, id=cluster_id)
+    found = clusters(connection, [name])[0]
+    if not found.id:
+        raise ownership.missing("cluster", cluster_id)
+    return found
 
 
 def with_instances(
@@ -61,14 +73,21 @@ def list_clusters(
 ) -> tuple[list[cluster_pb2.Cluster], str]:
     """Read a page of clusters, oldest first, and the token of the next."""
     table = schema.cluster
-    query = select(table).where(
-        or_(table.c.project_id == request.project_id, table.c.is_public.is_(True))
-    )
-    for name in ("name", "plugin_name", "plugin_version"):
-        if getattr(request, name):
-            query = query.where(table.c[name] == getattr(request, name))
+    query = select(table).where(ownership.is_visible_to(request.project_id, table))
+    query = filtered(query, table, request)
     rows, token = page(connection, query, table, request.page_size, request.page_token)
     return with_instances(connection, rows), token
+
+
+def filtered(query: Select[Any], table: Table, request: Any) -> Select[Any]:  # noqa: ANN401 - any request with these fields
+    """Leave what the request names: a name, a plugin, a version of it; empty for all."""
+    for name in ("name", "plugin_name", "plugin_version"):
+        wanted = getattr(request, name)
+        if not ownership.is_storable(wanted):
+            query = query.where(false())
+        elif wanted:
+            query = query.where(table.c[name] == wanted)
+    return query
 
 
 def page(
@@ -111,7 +130,10 @@ def _write_token(created: int, last: str) -> str:
 def _read_token(token: str) -> tuple[int, str]:
     try:
         created, _, last = base64.urlsafe_b64decode(token).decode().partition("/")
-        return int(created), last
+        position = int(created)
+        if not 0 <= position < 2**63 or not ownership.is_storable(last):
+            raise ValueError(token)
+        return position, last
     except ValueError as error:
         raise InvalidArgument(
             "page_token is not one that was given out: begin the listing anew",
@@ -124,11 +146,21 @@ def operation(connection: Connection, operation_id: str) -> operation_pb2.Operat
 
     Raises ``NotFound``.
     """
-    table = schema.operation
-    row = connection.execute(select(table).where(table.c.id == operation_id)).one_or_none()
+    row = None
+    if ownership.is_storable(operation_id):
+        table = schema.operation
+        row = connection.execute(select(table).where(table.c.id == operation_id)).one_or_none()
     if row is None:
-        raise NotFound(f"there is no operation {operation_id}", reason="OPERATION_NOT_FOUND")
+        raise ownership.missing("operation", operation_id)
     return counted(connection, [row])[0]
+
+
+def launch(connection: Connection, cluster_id: str) -> operation_pb2.Operation:
+    """Read the operation that launched a cluster."""
+    table = schema.operation
+    goal = operation_pb2.Operation.GOAL_LAUNCH
+    query = select(table).where(table.c.cluster_id == cluster_id, table.c.goal == goal)
+    return counted(connection, [connection.execute(query).one()])[0]
 
 
 def counted(connection: Connection, rows: Sequence[Row[Any]]) -> list[operation_pb2.Operation]:
@@ -154,50 +186,20 @@ def counted(connection: Connection, rows: Sequence[Row[Any]]) -> list[operation_
     return list(messages.values())
 
 
-def tasks(connection: Connection, operation_ids: Iterable[str]) -> list[operation_pb2.Task]:
-    """Read all tasks of operations, in the order in which they were stored."""
+def tasks(
+    connection: Connection, operation_ids: Iterable[str], *, bodies: bool = False
+) -> list[operation_pb2.Task]:
+    """Read all tasks of operations, in the order in which they were stored; bodies only for those
+    who hand them out."""
     table = schema.task
-    query = select(table).where(table.c.operation_id.in_(list(operation_ids)))
+    columns = [each for each in table.c if bodies or each.name != "body"]
+    query = select(*columns).where(table.c.operation_id.in_(list(operation_ids)))
     rows = connection.execute(query.order_by(table.c.created, table.c.position))
     return [convert.task(row) for row in rows]
 
 
-def history(connection: Connection, operation_id: str) -> list[operation_pb2.TaskHistory]:
-    """Read the tasks of an operation without bodies, and their attempts from the journal."""
-    attempts: dict[str, dict[int, operation_pb2.Attempt]] = defaultdict(dict)
-    table = schema.journal
-    query = select(table.c.body).where(table.c.operation_id == operation_id)
-    for body in connection.execute(query.order_by(table.c.sequence)).scalars():
-        _note_attempt(attempts, operation_pb2.JournalEntry.FromString(body))
-    answers = []
-    for task in tasks(connection, [operation_id]):
-        task.spec.ClearField("body")
-        answers.append(
-            operation_pb2.TaskHistory(task=task, attempts=attempts.get(task.id, {}).values())
-        )
-    return answers
-
-
-def _note_attempt(
-    attempts: dict[str, dict[int, operation_pb2.Attempt]], entry: operation_pb2.JournalEntry
-) -> None:
-    kinds = operation_pb2.JournalEntry
-    if entry.kind == kinds.KIND_TASK_ASSIGNED:
-        attempts[entry.task_id][entry.epoch] = operation_pb2.Attempt(
-            epoch=entry.epoch, engine_id=entry.engine_id, start_time=entry.time
-        )
-    elif entry.kind in (kinds.KIND_TASK_ENDED, kinds.KIND_TASK_RETRIED):
-        attempt = attempts[entry.task_id].setdefault(
-            entry.epoch, operation_pb2.Attempt(epoch=entry.epoch, engine_id=entry.engine_id)
-        )
-        attempt.end_time.CopyFrom(entry.time)
-        attempt.outcome = entry.outcome
-        if entry.HasField("failure"):
-            attempt.failure.CopyFrom(entry.failure)
-
-
 def plan_facts(connection: Connection, operation_id: str) -> facts_service_pb2.GetPlanFactsResponse:
-    """Read everything that a plan needs.
+    """Read everything that a plan needs, but for what it needs of a job.
 
     Raises ``NotFound``.
     """
@@ -206,7 +208,7 @@ def plan_facts(connection: Connection, operation_id: str) -> facts_service_pb2.G
     query = select(table).where(table.c.id == answer.operation.cluster_id)
     found = with_instances(connection, connection.execute(query).all(), hidden=True)
     if not found:
-        raise NotFound("the cluster of the operation is gone", reason="CLUSTER_NOT_FOUND")
+        raise ownership.missing("cluster", answer.operation.cluster_id)
     answer.cluster.CopyFrom(found[0])
     for task in tasks(connection, [operation_id]):
         summary = answer.tasks.add(
@@ -214,13 +216,6 @@ def plan_facts(connection: Connection, operation_id: str) -> facts_service_pb2.G
         )
         if task.HasField("failure"):
             summary.failure.CopyFrom(task.failure)
-    if answer.operation.job_id:
-        job_table = schema.job
-        body = connection.execute(
-            select(job_table.c.body).where(job_table.c.id == answer.operation.job_id)
-        ).scalar_one_or_none()
-        if body is not None:
-            answer.job.CopyFrom(job_pb2.Job.FromString(body))
     return answer
 
 
@@ -236,7 +231,7 @@ def access(
         select(schema.cluster.c.private_key).where(schema.cluster.c.id == cluster_id)
     ).scalar_one_or_none()
     if key is None:
-        raise NotFound(f"there is no cluster {cluster_id}", reason="CLUSTER_NOT_FOUND")
+        raise ownership.missing("cluster", cluster_id)
     query = select(table.c.body).where(
         table.c.cluster_id == cluster_id,
         table.c.state != cluster_pb2.Instance.STATE_DELETED,
@@ -255,7 +250,7 @@ def journal_after(
 ) -> list[operation_pb2.JournalEntry]:
     """Read entries after a position.
 
-    The counter is taken last by writers, so none can appear before one that is seen.
+    Writers take turns, so none can appear before one that is seen.
     """
     table = schema.journal
     query = select(table.c.body).where(

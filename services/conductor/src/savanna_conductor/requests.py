@@ -13,23 +13,28 @@ if TYPE_CHECKING:
     from savanna_conductor.store.transaction import Transaction
 
 
-def find(transaction: Transaction, project_id: str, request_id: str) -> str | None:
+def find(transaction: Transaction, call: str, project_id: str, request_id: str) -> str | None:
     """Give the id of what a request made; None when it is new or has no id."""
     if not request_id:
         return None
     table = schema.request
     query = select(table.c.made_id).where(
-        table.c.project_id == project_id, table.c.request_id == request_id
+        table.c.project_id == project_id,
+        table.c.call == call,
+        table.c.request_id == request_id,
     )
     return transaction.connection.execute(query).scalar_one_or_none()
 
 
-def remember(transaction: Transaction, project_id: str, request_id: str, made_id: str) -> None:
+def remember(
+    transaction: Transaction, call: str, project_id: str, request_id: str, made_id: str
+) -> None:
     """Remember what a request made."""
     if request_id:
         transaction.connection.execute(
             insert(schema.request).values(
                 project_id=project_id,
+                call=call,
                 request_id=request_id,
                 made_id=made_id,
                 created=transaction.now,

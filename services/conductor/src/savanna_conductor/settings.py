@@ -15,7 +15,7 @@ class ConductorSettings(ServiceSettings):
     model_config = prefixed("CONDUCTOR")
 
     listen: str = Field(
-        "127.0.0.1:8390", description="Where gRPC is served: host:port or unix:/path."
+        "127.0.0.1:8388", description="Where gRPC is served: host:port or unix:/path."
     )
     database_url: str = Field(
         "sqlite:///savanna.db",
@@ -26,6 +26,9 @@ class ConductorSettings(ServiceSettings):
         description="Key that encrypts secrets in the database; made when missing.",
     )
     readers: int = Field(4, description="Reading transactions at once.", ge=1)
+    job_binary_limit: int = Field(
+        64 * 2**20, description="Most bytes of one job binary that are kept.", gt=0
+    )
     scheduler_lease_seconds: float = Field(6.0, description="Lease of a scheduler.", gt=0)
     engine_lease_seconds: float = Field(6.0, description="Lease of an engine's session.", gt=0)
     look_seconds: float = Field(

@@ -72,10 +72,18 @@ def ended(
     goal: Operation.Goal.ValueType,
     outcome: Operation.State.ValueType,
     current: Cluster.State.ValueType,
+    wanted: Cluster.State.ValueType = Cluster.STATE_UNSPECIFIED,
 ) -> Cluster.State.ValueType:
-    """Give the state of a cluster whose exclusive operation has ended."""
+    """Give the state of a cluster whose exclusive operation has ended.
+
+    ``wanted`` is what its plan asked for, if anything.
+    """
+    if goal == Operation.GOAL_DELETE:
+        return Cluster.STATE_ERROR
     if current == Cluster.STATE_DELETING:
         return current
+    if wanted:
+        return wanted
     if goal == Operation.GOAL_LAUNCH and outcome != Operation.STATE_SUCCEEDED:
         return Cluster.STATE_ERROR
     return Cluster.STATE_ACTIVE

@@ -59,11 +59,12 @@ class ExecutionService(stubs.ExecutionServiceServicer):
         """Take operations; wait for some when there are none."""
         deadline = asyncio.get_running_loop().time() + request.wait.ToMilliseconds() / 1000
         while True:
+            change = self._store.next_change()
             response = await self._claim(request)
             left = deadline - asyncio.get_running_loop().time()
             if response.graphs or response.cancels or left <= 0:
                 return response
-            await self._store.wait_for_change(min(left, self._settings.look_seconds))
+            await self._store.wait_for_change(change, min(left, self._settings.look_seconds))
 
     async def _claim(self, request: messages.ClaimRequest) -> messages.ClaimResponse:
         # Looking costs no transaction of the writer: only when there is something is it taken.

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from itertools import count
+from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
 from savanna.cluster.v1 import cluster_pb2
 from savanna.conductor.v1 import facts_service_pb2 as messages
 from savanna.conductor.v1 import facts_service_pb2_grpc as stubs
-from savanna_conductor import queries
+from savanna_conductor import job_binaries, job_queries, queries
 from savanna_conductor.store import schema
-from savanna_kit.errors import FailedPrecondition
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     import grpc
-    from sqlalchemy import Connection, Select
+    from sqlalchemy import Connection
 
     from savanna_conductor.keys import Secrets
     from savanna_conductor.store.transaction import Store
@@ -37,7 +37,14 @@ class FactsService(stubs.FactsServiceServicer):
         self, request: messages.GetPlanFactsRequest, context: Context
     ) -> messages.GetPlanFactsResponse:
         """Read everything that a plan needs."""
-        return await self._store.read(lambda c: queries.plan_facts(c, request.operation_id))
+
+        def read(connection: Connection) -> messages.GetPlanFactsResponse:
+            answer = queries.plan_facts(connection, request.operation_id)
+            if answer.operation.job_id:
+                job_queries.add_to_facts(connection, answer)
+            return answer
+
+        return await self._store.read(read)
 
     async def GetAccess(
         self, request: messages.GetAccessRequest, context: Context
@@ -53,22 +60,14 @@ class FactsService(stubs.FactsServiceServicer):
         self, request: messages.ReadJobBinaryRequest, context: Context
     ) -> AsyncIterator[messages.ReadJobBinaryResponse]:
         """Read the kept bytes of a job binary, a row at a time."""
-        table = schema.blob
-        number = 0
-        while True:
-            query = select(table.c.data).where(
-                table.c.owner_id == request.job_binary_id, table.c.number == number
-            )
-            data = await self._store.read(partial(_scalar, query=query))
+        binary_id = request.job_binary_id
+        version = await self._store.read(lambda c: job_binaries.version(c, binary_id))
+        for number in count():
+            look = partial(job_binaries.piece, binary_id=binary_id, version=version, number=number)
+            data = await self._store.read(look)
             if data is None:
-                break
-            number += 1
+                return
             yield messages.ReadJobBinaryResponse(data=data)
-        if number == 0:
-            raise FailedPrecondition(
-                f"job binary {request.job_binary_id} has no bytes: upload them first",
-                reason="JOB_BINARY_EMPTY",
-            )
 
     async def ListInstanceIds(
         self, request: messages.ListInstanceIdsRequest, context: Context
@@ -80,8 +79,3 @@ class FactsService(stubs.FactsServiceServicer):
         )
         found = await self._store.read(lambda c: list(c.execute(query).scalars()))
         return messages.ListInstanceIdsResponse(instance_ids=found)
-
-
-def _scalar(connection: Connection, *, query: Select[Any]) -> bytes | None:
-    data: bytes | None = connection.execute(query).scalar_one_or_none()
-    return data

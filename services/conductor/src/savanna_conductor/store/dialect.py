@@ -5,22 +5,56 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy import URL, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import QueuePool
 
+from savanna_kit.errors import InvalidArgument
+
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Select
+    from sqlalchemy import Connection
 
 _BUSY_MILLISECONDS = 30_000
+_IDLE_MILLISECONDS = 3_000
+"""A conductor that stands still in the middle of a write gives way before leases end."""
+
+_WRITER = 7_305_818_004_211_940_051
+"""Number of the advisory lock that makes writers of all conductors one."""
+
+_CLOCK = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 
 
 def open_engine(url: str, *, readers: int) -> Engine:
     """Open a database.
 
-    On SQLite: write-ahead log, every commit on disk, foreign keys, explicit transactions.
+    Raises ``InvalidArgument`` for one of another kind.
     """
-    if not url.startswith("sqlite"):
-        return create_engine(url, pool_size=readers + 1, max_overflow=0, pool_pre_ping=True)
+    try:
+        parsed = make_url(url)
+        kind = parsed.get_backend_name()
+    except ArgumentError:
+        kind = ""
+    if kind == "postgresql":
+        return create_engine(
+            parsed.set(drivername="postgresql+psycopg2"),
+            pool_size=readers + 1,
+            max_overflow=0,
+            executemany_mode="values_plus_batch",
+            connect_args={
+                "connect_timeout": 5,
+                "options": f"-c idle_in_transaction_session_timeout={_IDLE_MILLISECONDS}",
+            },
+        )
+    if kind == "sqlite":
+        return _open_sqlite(parsed, readers=readers)
+    raise InvalidArgument(
+        "the database must be written sqlite:///FILE or postgresql://USER@HOST/NAME",
+        reason="DATABASE_URL_INVALID",
+    )
+
+
+def _open_sqlite(url: URL, *, readers: int) -> Engine:
+    """Open a file: write-ahead log, every commit on disk, foreign keys, explicit transactions."""
     engine = create_engine(
         url,
         poolclass=QueuePool,
@@ -52,6 +86,30 @@ def open_engine(url: str, *, readers: int) -> Engine:
     return engine
 
 
+def for_reading(connection: Connection) -> Connection:
+    """Have all reads of a transaction see one snapshot, as those of SQLite do."""
+    if connection.dialect.name == "sqlite":
+        return connection
+    return connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+
+
+def for_writing(connection: Connection) -> Connection:
+    """Say that the transaction to come will write."""
+    return connection.execution_options(savanna_writes=True)
+
+
+def become_writer(connection: Connection) -> int:
+    """Wait until no other transaction writes, whichever conductor's; gives the time of the database
+    from then on.
+
+    SQLite has one writer by itself; PostgreSQL gets one by a lock that ends with the transaction.
+    """
+    if connection.dialect.name == "sqlite":
+        return now(connection)
+    asked = text(f"SELECT pg_advisory_xact_lock({_WRITER}); {_CLOCK}")
+    return int(connection.execute(asked).scalar_one())
+
+
 def now(connection: Connection) -> int:
     """Give the time of the database in microseconds.
 
@@ -59,20 +117,4 @@ def now(connection: Connection) -> int:
     """
     if connection.dialect.name == "sqlite":
         return time.time_ns() // 1000
-    asked = text("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
-    return int(connection.execute(asked).scalar_one())
-
-
-def lock_rows(connection: Connection, query: Select[Any]) -> Select[Any]:
-    """Lock the rows of a query until the end of the transaction.
-
-    SQLite has one writer: there is nothing to lock.
-    """
-    return query if connection.dialect.name == "sqlite" else query.with_for_update()
-
-
-def skip_locked(connection: Connection, query: Select[Any]) -> Select[Any]:
-    """Like ``lock_rows``, but pass over rows that another transaction holds."""
-    if connection.dialect.name == "sqlite":
-        return query
-    return query.with_for_update(skip_locked=True)
+    return int(connection.execute(text(_CLOCK)).scalar_one())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,10 +10,14 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy.exc import OperationalError
 
-from savanna_kit.errors import FailedPrecondition
+from savanna_conductor.store import dialect
+from savanna_kit.errors import FailedPrecondition, Unavailable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sqlalchemy import Engine
 
 
@@ -22,22 +27,48 @@ def migrate(engine: Engine) -> None:
     Running it again changes nothing.
     """
     config = _config()
-    with engine.connect().execution_options(savanna_writes=True) as connection, connection.begin():
+    with (
+        _reached(engine),
+        dialect.for_writing(engine.connect()) as connection,
+        connection.begin(),
+    ):
+        dialect.become_writer(connection)
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 
 
 def require_current(engine: Engine) -> None:
-    """Raise ``FailedPrecondition`` with the line to type when the schema is not this version's."""
-    with engine.connect() as connection:
+    """Raise ``FailedPrecondition`` with what to do when the schema is not this version's."""
+    with _reached(engine), engine.connect() as connection:
         found = MigrationContext.configure(connection).get_current_revision()
-    wanted = ScriptDirectory.from_config(_config()).get_current_head()
-    if found != wanted:
+    scripts = ScriptDirectory.from_config(_config())
+    wanted = scripts.get_current_head()
+    if found == wanted:
+        return
+    known = {each.revision for each in scripts.walk_revisions()}
+    if found is not None and found not in known:
         raise FailedPrecondition(
-            f"the database has schema '{found or 'none'}', this version needs '{wanted}'; "
-            "run: savanna-conductor migrate",
-            reason="SCHEMA_NOT_CURRENT",
+            f"the database has schema '{found}', which is newer than this version's '{wanted}'; "
+            "start the version that made it",
+            reason="SCHEMA_NEWER",
         )
+    raise FailedPrecondition(
+        f"the database has schema '{found or 'none'}', this version needs '{wanted}'; "
+        "run: savanna-conductor migrate",
+        reason="SCHEMA_NOT_CURRENT",
+    )
+
+
+@contextmanager
+def _reached(engine: Engine) -> Iterator[None]:
+    try:
+        yield
+    except OperationalError as error:
+        where = engine.url.render_as_string(hide_password=True)
+        raise Unavailable(
+            f"the database {where} can not be used: {str(error.orig).strip()}",
+            reason="DATABASE_UNAVAILABLE",
+        ) from error
 
 
 def _config() -> Config:

@@ -37,7 +37,9 @@ catalog_item = Table(
     "catalog_item",
     metadata,
     Column("kind", SmallInteger, primary_key=True),
-    Column("id", String(64), primary_key=True),
+    # Image registrations are a project's own, and two projects may register one image: their rows
+    # are named by both.
+    Column("id", String(130), primary_key=True),
     Column("project_id", String(64), nullable=False),
     Column("name", String(255), nullable=False),
     Column("is_public", Boolean, nullable=False),
@@ -46,6 +48,8 @@ catalog_item = Table(
     Column("plugin_version", String(80), nullable=False),
     Column("revision", BigInteger, nullable=False),
     Column("created", BigInteger, nullable=False),
+    Column("blob_version", String(64), nullable=False),
+    Column("secret", LargeBinary, nullable=False),
     Column("body", LargeBinary, nullable=False),
     UniqueConstraint("kind", "project_id", "name"),
 )
@@ -64,6 +68,8 @@ blob = Table(
     "blob",
     metadata,
     Column("owner_id", String(64), primary_key=True),
+    # Bytes count from the moment when their owner names their version.
+    Column("version", String(64), primary_key=True),
     Column("number", Integer, primary_key=True),
     Column("data", LargeBinary, nullable=False),
 )
@@ -137,8 +143,11 @@ task = Table(
     Column("created", BigInteger, nullable=False),
     Column("started", BigInteger, nullable=False),
     Column("ended", BigInteger, nullable=False),
+    Column("polled", Boolean, nullable=False),
     Column("failure", LargeBinary, nullable=False),
+    # The specification, and apart from it the body, which only claims read.
     Column("spec", LargeBinary, nullable=False),
+    Column("body", LargeBinary, nullable=False),
     UniqueConstraint("operation_id", "key"),
 )
 
@@ -184,6 +193,7 @@ request = Table(
     "request",
     metadata,
     Column("project_id", String(64), primary_key=True),
+    Column("call", String(40), primary_key=True),
     Column("request_id", String(64), primary_key=True),
     Column("made_id", String(64), nullable=False),
     Column("created", BigInteger, nullable=False),
@@ -197,6 +207,7 @@ job = Table(
     Column("cluster_id", String(64), nullable=False, index=True),
     Column("state", SmallInteger, nullable=False),
     Column("operation_id", String(64), nullable=False),
+    Column("is_public", Boolean, nullable=False),
     Column("remove_at_end", Boolean, nullable=False),
     Column("created", BigInteger, nullable=False),
     Column("body", LargeBinary, nullable=False),

@@ -4,9 +4,10 @@ All writes of a process go through one thread. What arrives while a commit is un
 next one: one fsync for many. Each write runs in a savepoint of its own, so that its error is its
 own.
 
-The journal's sequence comes from a counter row that is taken last in every writing transaction:
-whoever reads up to a number has seen all smaller ones, with any number of conductors
-(docs/adr/002-journal-sequence.md).
+Writers of several conductors take turns, a group at a time: a write sees everything that was stored
+before it, and what it decides still holds when it is stored. So the same code is right on both
+databases, nothing is ever deadlocked, and the entries of the journal appear in the order of their
+numbers: whoever has read up to a number has seen all smaller ones.
 """
 
 from __future__ import annotations
@@ -18,15 +19,20 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from sqlalchemy import insert, update
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from savanna_conductor.store import dialect, schema
+from savanna_kit import logs
 from savanna_kit.coalescer import Coalescer
+from savanna_kit.errors import Unavailable
 from savanna_kit.executors import BoundedExecutor
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
     from savanna.operation.v1 import operation_pb2
+
+log = logs.get_logger(__name__)
 
 T = TypeVar("T")
 JOURNAL = "journal"
@@ -51,7 +57,11 @@ Write = Callable[[Transaction], Any]
 
 class Store:
     """The database as the rest of the service sees it: ``write`` and ``read`` run plain functions
-    in threads."""
+    in threads.
+
+    Both may run a function again when the database hung up before anything was stored. They raise
+    ``Unavailable`` when the database does not answer.
+    """
 
     def __init__(self, engine: Engine, *, readers: int = 4) -> None:
         self._engine = engine
@@ -67,14 +77,19 @@ class Store:
 
     async def read(self, function: Callable[[Connection], T]) -> T:
         """Run a function on one snapshot of the database."""
-        return await self._readers.run(self._read, function)
+        return await self._readers.run(self._tried, lambda: self._read_once(function))
 
-    async def wait_for_change(self, seconds: float) -> None:
-        """Wait until this process has written something, at most so long: others' writes are seen
-        by looking."""
+    def next_change(self) -> asyncio.Event:
+        """Give what is set by the next write of this process; taken before a look, it misses
+        nothing that the look did not see."""
+        return self._changed
+
+    @staticmethod
+    async def wait_for_change(change: asyncio.Event, seconds: float) -> None:
+        """Wait for a change, at most so long: what other processes write is seen by looking."""
         try:
             async with asyncio.timeout(seconds):
-                await self._changed.wait()
+                await change.wait()
         except TimeoutError:
             return
 
@@ -85,31 +100,53 @@ class Store:
         self._engine.dispose()
 
     async def _write_group(self, functions: Sequence[Write]) -> Sequence[Any]:
-        results = await self._writer.run(self._write_in_thread, functions)
-        self._changed.set()
-        self._changed = asyncio.Event()
+        results: list[Any] = await self._writer.run(
+            self._tried, lambda: self._write_once(functions)
+        )
+        change, self._changed = self._changed, asyncio.Event()
+        change.set()
         return results
 
-    def _write_in_thread(self, functions: Sequence[Write]) -> list[Any]:
-        results: list[Any] = []
-        with (
-            self._engine.connect().execution_options(savanna_writes=True) as connection,
-            connection.begin(),
-        ):
-            transaction = Transaction(connection, dialect.now(connection))
-            for function in functions:
-                told = len(transaction.told)
+    def _tried(self, once: Callable[[], T]) -> T:
+        """Run something again if its connection was broken before it began: databases restart."""
+        try:
+            return once()
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise _unavailable(error) from error
+        try:
+            return once()
+        except DBAPIError as error:
+            raise _unavailable(error) from error
+
+    def _write_once(self, functions: Sequence[Write]) -> list[Any]:
+        with dialect.for_writing(self._engine.connect()) as connection:
+            outer = connection.begin()
+            transaction = Transaction(connection, dialect.become_writer(connection))
+            if len(functions) == 1:
+                # Alone, it needs no savepoint: its failure is that of the whole.
                 try:
-                    with connection.begin_nested():
-                        results.append(function(transaction))
+                    results: list[Any] = [functions[0](transaction)]
                 except Exception as error:
-                    del transaction.told[told:]
-                    results.append(error)
+                    if _concerns_all(error):
+                        raise
+                    return [error]
+            else:
+                results = [_in_savepoint(transaction, each) for each in functions]
             _write_journal(transaction)
+            try:
+                outer.commit()
+            except DBAPIError as error:
+                log.warning("commit_unknown", error=str(error.orig))
+                raise Unavailable(
+                    "the database did not confirm a commit, so it is not known whether it was "
+                    "stored: ask again",
+                    reason="COMMIT_UNKNOWN",
+                ) from error
         return results
 
-    def _read(self, function: Callable[[Connection], T]) -> T:
-        with self._engine.connect() as connection, connection.begin():
+    def _read_once(self, function: Callable[[Connection], T]) -> T:
+        with dialect.for_reading(self._engine.connect()) as connection, connection.begin():
             return function(connection)
 
 
@@ -120,6 +157,34 @@ def timestamp(microseconds: int) -> Timestamp | None:
     stamp = Timestamp()
     stamp.FromMicroseconds(microseconds)
     return stamp
+
+
+def _in_savepoint(transaction: Transaction, function: Write) -> Any:  # noqa: ANN401 - what the write gives, or its error
+    told = len(transaction.told)
+    try:
+        with transaction.connection.begin_nested():
+            return function(transaction)
+    except Exception as error:
+        if _concerns_all(error):
+            raise
+        del transaction.told[told:]
+        return error
+
+
+def _concerns_all(error: Exception) -> bool:
+    """Say whether the database itself failed, and not this write."""
+    return isinstance(error, DBAPIError) and (
+        error.connection_invalidated or isinstance(error, OperationalError)
+    )
+
+
+def _unavailable(error: DBAPIError) -> Exception:
+    if not _concerns_all(error):
+        return error
+    log.warning("database_unavailable", error=str(error.orig))
+    return Unavailable(
+        "the database does not answer; the conductor's log says why", reason="DATABASE_UNAVAILABLE"
+    )
 
 
 def _write_journal(transaction: Transaction) -> None:

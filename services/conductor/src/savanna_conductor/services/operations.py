@@ -1,0 +1,138 @@
+"""Operations and the journal, as the gateway asks."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select
+
+from savanna.conductor.v1 import cluster_service_pb2 as messages
+from savanna.conductor.v1 import cluster_service_pb2_grpc as stubs
+from savanna.operation.v1 import operation_pb2
+from savanna_conductor import history, operations, ownership, queries
+from savanna_conductor.store import schema
+from savanna_kit.errors import FailedPrecondition
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    import grpc
+    from sqlalchemy import Connection
+
+    from savanna_conductor.settings import ConductorSettings
+    from savanna_conductor.store.transaction import Store, Transaction
+
+    Context = grpc.aio.ServicerContext[object, object]
+
+_ENTRIES_AT_ONCE = 500
+
+
+class OperationService(stubs.OperationServiceServicer):
+    """Reads operations and the journal."""
+
+    def __init__(self, store: Store, settings: ConductorSettings) -> None:
+        self._store = store
+        self._settings = settings
+
+    async def GetOperation(
+        self, request: messages.GetOperationRequest, context: Context
+    ) -> messages.GetOperationResponse:
+        """Read an operation with all that was done."""
+
+        def read(connection: Connection) -> messages.GetOperationResponse:
+            operation = _owned(connection, request.name)
+            return messages.GetOperationResponse(
+                operation=operation, tasks=history.history(connection, operation.id)
+            )
+
+        return await self._store.read(read)
+
+    async def ListOperations(
+        self, request: messages.ListOperationsRequest, context: Context
+    ) -> messages.ListOperationsResponse:
+        """List operations, newest first."""
+
+        def read(connection: Connection) -> messages.ListOperationsResponse:
+            table = schema.operation
+            query = select(table).where(table.c.project_id == request.project_id)
+            if request.cluster_id:
+                query = query.where(table.c.cluster_id == request.cluster_id)
+            rows, token = queries.page(
+                connection,
+                query,
+                table,
+                request.page_size or 100,
+                request.page_token,
+                newest_first=True,
+            )
+            return messages.ListOperationsResponse(
+                operations=queries.counted(connection, rows), next_page_token=token
+            )
+
+        return await self._store.read(read)
+
+    async def CancelOperation(
+        self, request: messages.CancelOperationRequest, context: Context
+    ) -> messages.CancelOperationResponse:
+        """Ask for the end of an operation."""
+
+        def write(transaction: Transaction) -> messages.CancelOperationResponse:
+            operation = _owned(transaction.connection, request.name)
+            if operation.goal == operation_pb2.Operation.GOAL_DELETE:
+                raise FailedPrecondition(
+                    "a delete can not be cancelled: what it removed is gone",
+                    reason="OPERATION_NOT_CANCELLABLE",
+                )
+            if operation.state in operations.OPEN:
+                operations.request_cancel(transaction, operation)
+            found = _owned(transaction.connection, request.name)
+            return messages.CancelOperationResponse(operation=found)
+
+        return await self._store.write(write)
+
+    async def WatchJournal(
+        self, request: messages.WatchJournalRequest, context: Context
+    ) -> AsyncIterator[messages.WatchJournalResponse]:
+        """Follow the journal."""
+        ends = request.until_operation_ends and bool(request.operation_id)
+        position = request.after_sequence
+        while True:
+            change = self._store.next_change()
+            entries, is_open = await self._store.read(
+                partial(_look, request=request, position=position)
+            )
+            if entries:
+                position = entries[-1].sequence
+                yield messages.WatchJournalResponse(entries=entries)
+            if len(entries) == _ENTRIES_AT_ONCE:
+                continue
+            if ends and not is_open:
+                # Seen on the same snapshot: whatever the operation told was given.
+                return
+            await self._store.wait_for_change(change, self._settings.look_seconds)
+
+
+def _look(
+    connection: Connection, *, request: messages.WatchJournalRequest, position: int
+) -> tuple[list[operation_pb2.JournalEntry], bool]:
+    """Read what comes next in the journal, and whether the named operation is still open."""
+    is_open = True
+    if request.operation_id:
+        name = messages.OwnedName(project_id=request.project_id, id=request.operation_id)
+        is_open = _state(connection, name) in operations.OPEN
+    return queries.journal_after(connection, request, position, _ENTRIES_AT_ONCE), is_open
+
+
+def _state(connection: Connection, name: messages.OwnedName) -> int:
+    table = schema.operation
+    row = ownership.own_row(connection, table, name.project_id, name.id, noun="operation")
+    state: int = row.state
+    return state
+
+
+def _owned(connection: Connection, name: messages.OwnedName) -> operation_pb2.Operation:
+    operation = queries.operation(connection, name.id)
+    if operation.project_id != name.project_id:
+        raise ownership.missing("operation", name.id)
+    return operation
