@@ -5,6 +5,10 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Proxy:
@@ -37,9 +41,8 @@ class Proxy:
         for thread in self._threads:
             thread.join(timeout=10)
 
-    def _begin(self, *work: object) -> None:
-        target, *arguments = work
-        thread = threading.Thread(target=target, args=arguments)  # type: ignore[arg-type]  # a method of this class
+    def _begin(self, work: Callable[..., None], *arguments: socket.socket) -> None:
+        thread = threading.Thread(target=work, args=arguments)
         self._threads.append(thread)
         thread.start()
 

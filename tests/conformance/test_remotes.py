@@ -276,13 +276,6 @@ def test_a_connection_that_breaks_leaves_the_run_going(
     assert (state.output, state.exit_code) == (b"begun\ndone\n", 6)
 
 
-def test_a_connection_that_broke_while_idle_is_made_again(channel: Channel) -> None:
-    channel.remote.check(channel.host, _TIMEOUT)
-    channel.cut()
-    state = channel.remote.run(channel.host, new_run(), lines("echo well"), _TIMEOUT)
-    assert state.output == b"well\n"
-
-
 def test_a_forgotten_host_can_be_reached_again(channel: Channel) -> None:
     channel.remote.check(channel.host, _TIMEOUT)
     channel.remote.forget(channel.host.address)

@@ -81,7 +81,8 @@ class Remote(Protocol):
 
     Synchronous and safe to call from several threads, for the ``ssh`` executor. Raises
     ``HostUnreachable`` (retryable), ``HostKeyMismatch``, ``StaleEpoch`` (a higher epoch owns the
-    run) and ``RunNotFound``.
+    run), ``RunNotFound``, and ``RunLost`` for a run that a restart of the host broke off: a higher
+    epoch starts it anew.
     """
 
     def check(self, host: Host, timeout: float) -> None:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from savanna_engine.remote.base import Command, Host, RunId
 
-_STOP_SECONDS = 20.0
-"""What a stop may take after a time-out: three seconds of grace, and the way there and back."""
+_STOP_SECONDS = 15.0
+"""What a stop after a time-out may take beyond its grace, until all processes are gone."""
 
 _BLOCK = 64 * 1024
 
@@ -28,11 +28,13 @@ _BLOCK = 64 * 1024
 class FabricRemote:
     """Hosts over SSH.
 
-    The engine may die at any moment: what it began goes on, and is found again.
+    The engine may die at any moment: what it began goes on, and is found again. A run that is
+    stopped has ``grace`` seconds to end by itself.
     """
 
-    def __init__(self, connections: Connections | None = None) -> None:
+    def __init__(self, connections: Connections | None = None, *, grace: float = 3.0) -> None:
         self._connections = connections or Connections()
+        self._grace = grace
         # What goes wrong is raised; paramiko would also print it, with the stack of its thread.
         logging.getLogger("paramiko").setLevel(logging.CRITICAL)
 
@@ -48,14 +50,16 @@ class FabricRemote:
         Raises ``RunTimeout`` after ``timeout`` seconds; the run is stopped first.
         """
         try:
-            answer = self._ask(host, run, far_side.run(run, command), Deadline(timeout))
+            answer = self._ask(
+                host, run, far_side.run(run, command, self._grace), Deadline(timeout)
+            )
         except TimeoutError:
             answer = self._stop_late(host, run, timeout)
         return RunState(answer.output, answer.errors, answer.exit_code)
 
     def start(self, host: Host, run: RunId, command: Command, timeout: float) -> None:
         """Start or find the run; returns when it has surely begun."""
-        self._ask_briefly(host, run, far_side.start(run, command), timeout)
+        self._ask_briefly(host, run, far_side.start(run, command, self._grace), timeout)
 
     def poll(
         self, host: Host, run: RunId, *, output_offset: int, errors_offset: int, timeout: float
@@ -71,7 +75,7 @@ class FabricRemote:
 
         A run that is still to come with this epoch will not start.
         """
-        self._ask_briefly(host, run, far_side.stop(run), timeout)
+        self._ask_briefly(host, run, far_side.stop(run, self._grace), timeout)
 
     def forget(self, host_address: str) -> None:
         """Drop pooled connections to a host that is gone."""
@@ -84,8 +88,9 @@ class FabricRemote:
     def _stop_late(self, host: Host, run: RunId, timeout: float) -> far_side.Answer:
         """Stop a run that took too long; its answer, if it ended by itself just now."""
         message = f"'{run.key}' on {host.instance} did not end in {timeout:g} s and was stopped"
+        wait = self._grace + _STOP_SECONDS
         try:
-            answer = self._ask_briefly(host, run, far_side.stop(run), _STOP_SECONDS)
+            answer = self._ask_briefly(host, run, far_side.stop(run, self._grace), wait)
         except RunNotFound as error:
             raise RunTimeout(message) from error
         if answer.stopped:

@@ -35,6 +35,8 @@ OUTPUT_BYTES = 16 * 1024 * 1024
 _TEXT = resources.files("savanna_engine.remote").joinpath("far_side.sh").read_text()
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _MAX_NAME = 200
+_PAUSE = 0.02
+"""Seconds between two looks of the far side at processes that are to end."""
 
 
 @dataclass(frozen=True)
@@ -56,24 +58,24 @@ class Answer:
     stopped: bool = False
 
 
-def run(run: RunId, command: Command) -> Call:
+def run(run: RunId, command: Command, grace: float) -> Call:
     """Ask to start or find a run and wait for its end."""
-    return _begin("run", run, command)
+    return _begin("run", run, command, grace)
 
 
-def start(run: RunId, command: Command) -> Call:
+def start(run: RunId, command: Command, grace: float) -> Call:
     """Ask to start or find a run."""
-    return _begin("start", run, command)
+    return _begin("start", run, command, grace)
 
 
 def look(run: RunId, output_offset: int, errors_offset: int) -> Call:
     """Ask how a run stands, and for what it wrote since."""
-    return _call("look", run, LOOK_BYTES, str(output_offset), str(errors_offset))
+    return _call("look", run, LOOK_BYTES, 0.0, str(output_offset), str(errors_offset))
 
 
-def stop(run: RunId) -> Call:
-    """Ask to stop a run, and for what it wrote."""
-    return _call("stop", run, OUTPUT_BYTES)
+def stop(run: RunId, grace: float) -> Call:
+    """Ask to stop a run, and for what it wrote; it is killed ``grace`` seconds after the asking."""
+    return _call("stop", run, OUTPUT_BYTES, grace)
 
 
 def read(host: Host, run: RunId, call: Call, answer: bytes, complaints: bytes) -> Answer:
@@ -103,13 +105,14 @@ def folder(run: RunId) -> str:
     return f".savanna/{_safe(run.operation_id)}/{_safe(run.key)}"
 
 
-def _begin(verb: str, run: RunId, command: Command) -> Call:
+def _begin(verb: str, run: RunId, command: Command, grace: float) -> Call:
     order = _order(command)
     sizes = [len(order), *(len(each.content) for each in command.files)]
     return _call(
         verb,
         run,
         OUTPUT_BYTES,
+        grace,
         "adopt" if command.adopt else "replace",
         "apart" if command.split_streams else "together",
         *(str(size) for size in sizes),
@@ -118,11 +121,17 @@ def _begin(verb: str, run: RunId, command: Command) -> Call:
 
 
 def _call(
-    verb: str, run: RunId, limit: int, *arguments: str, payload: tuple[bytes, ...] = ()
+    verb: str,
+    run: RunId,
+    limit: int,
+    grace: float,
+    *arguments: str,
+    payload: tuple[bytes, ...] = (),
 ) -> Call:
     # Nobody can guess the mark, so no output can be taken for the end of the answer.
     mark = secrets.token_hex(16)
-    words = [verb, folder(run), str(run.epoch), mark, str(limit), *arguments]
+    looks = str(round(grace / _PAUSE))
+    words = [verb, folder(run), str(run.epoch), mark, str(limit), looks, *arguments]
     line = f"exec /bin/sh -c {shlex.quote(_TEXT)} far-side {shlex.join(words)}"
     return Call(line, mark, payload)
 

@@ -1,10 +1,10 @@
 # The far side of a run: what a host is told to do with it, in one go.
 #
-# usage: /bin/sh -c TEXT far-side VERB FOLDER EPOCH MARK ...
-#   run   FOLDER EPOCH MARK LIMIT adopt|replace together|apart ORDER_BYTES FILE_BYTES...   start or find it; wait for the end
-#   start FOLDER EPOCH MARK LIMIT adopt|replace together|apart ORDER_BYTES FILE_BYTES...   start or find it
-#   look  FOLDER EPOCH MARK LIMIT OUT_OFFSET ERR_OFFSET
-#   stop  FOLDER EPOCH MARK LIMIT
+# usage: /bin/sh -c TEXT far-side VERB FOLDER EPOCH MARK LIMIT GRACE ...
+#   run   FOLDER EPOCH MARK LIMIT GRACE adopt|replace together|apart ORDER_BYTES FILE_BYTES...   start or find it; wait for the end
+#   start FOLDER EPOCH MARK LIMIT GRACE adopt|replace together|apart ORDER_BYTES FILE_BYTES...   start or find it
+#   look  FOLDER EPOCH MARK LIMIT GRACE OUT_OFFSET ERR_OFFSET
+#   stop  FOLDER EPOCH MARK LIMIT GRACE
 # The order, then each file, then the word "complete" come by standard input. The answer is: output,
 # and errors after a MARK where they are kept apart, then MARK and a word, with a number for some.
 #
@@ -15,8 +15,8 @@
 # FOLDER/N/out, err what it wrote; FOLDER/N/rc its exit code: a line without its end does not count
 # FOLDER/N/work     its working directory
 set -eu
-verb=$1 folder=$2 epoch=$3 mark=$4 limit=$5
-shift 5
+verb=$1 folder=$2 epoch=$3 mark=$4 limit=$5 grace=$6
+shift 6
 umask 077
 cd "$HOME"
 read -r boot </proc/sys/kernel/random/boot_id
@@ -81,17 +81,18 @@ members() {
     done
 }
 
-# Ask all processes to end; after three seconds kill them; wait until they are gone.
+# Ask all processes to end; kill those that are left after $grace looks of 20 ms; wait until they
+# are gone.
 end_session() {
     looks=0
     members
     while [ -n "$members" ]; do
         if [ "$looks" -eq 0 ]; then
             kill -s TERM $members 2>/dev/null || :
-        elif [ "$looks" -ge 150 ]; then
+        elif [ "$looks" -ge "$grace" ]; then
             kill -s KILL $members 2>/dev/null || :
         fi
-        [ "$looks" -lt 500 ] || answer stuck "$members"
+        [ "$looks" -lt $((grace + 350)) ] || answer stuck "$members"
         looks=$((looks + 1))
         sleep 0.02
         members
@@ -100,8 +101,7 @@ end_session() {
 
 receive() {
     number=0
-    order=$(head -c "$1"; echo .)
-    order=${order%.}
+    order=$(head -c "$1")
     shift
     for size in "$@"; do
         number=$((number + 1))
