@@ -57,7 +57,15 @@ def configure(*, level: str = "info", form: str = "auto", stream: TextIO | None 
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    for chatty in ("paramiko", "asyncio", "httpx", "alembic", "fabric", "invoke"):
+    for chatty in (
+        "paramiko",
+        "asyncio",
+        "httpx",
+        "alembic",
+        "fabric",
+        "invoke",
+        "uvicorn",
+    ):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 

@@ -166,6 +166,11 @@ class Mesh:
         self._processes[name].kill()
         self._processes.pop(name).wait(STOP_SECONDS)
 
+    def kill_if_running(self, name: str) -> None:
+        """End a process with SIGKILL unless it has ended."""
+        if name in self._processes:
+            self.kill(name)
+
     def stop(self, name: str) -> None:
         """End a process with SIGTERM, so that it drains."""
         process = self._processes.pop(name)

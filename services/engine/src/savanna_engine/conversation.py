@@ -55,9 +55,10 @@ class Conversation:
                 running=self._session.running(),
                 credit=stream.Credit(slots=slots),
             )
+            greeted = self._session.now()
             await call.write(stream.ConnectRequest(hello=hello))
             async with asyncio.timeout(_WELCOME_SECONDS):
-                self._welcome(await call.read())
+                self._welcome(await call.read(), greeted)
             self._session.attach(self.say)
             await self._exchange(call)
         except grpc.aio.AioRpcError as failure:
@@ -75,17 +76,18 @@ class Conversation:
                 task.cancel()
             await asyncio.gather(*told, return_exceptions=True)
 
-    def _welcome(self, response: object) -> None:
+    def _welcome(self, response: object, greeted: float) -> None:
         if not isinstance(response, stream.ConnectResponse) or not response.HasField("welcome"):
             raise errors.Unavailable("the scheduler ended the conversation before it began")
         welcome = response.welcome
         self._beat_seconds = welcome.beat_interval.ToMilliseconds() / 1000
-        self._session.fence_after(welcome.self_fence.ToMilliseconds() / 1000)
+        self._session.fence_after(welcome.self_fence.ToMilliseconds() / 1000, greeted)
         self._session.drop(welcome.drop)
         log.info("scheduler_met", scheduler_id=welcome.scheduler_id, session_id=self._session.id)
 
     async def _read(self, call: Stream) -> None:
-        async for response in call:
+        # Read one by one: a call that was read once can not be iterated over (grpc.aio).
+        while isinstance(response := await call.read(), stream.ConnectResponse):
             kind = response.WhichOneof("message")
             if kind == "run":
                 self._session.begin(response.run.assignments)
