@@ -110,6 +110,4 @@ def _advice(error: errors.SavannaError) -> list[str]:
         return [
             "Give a token: --token TOKEN, SAVANNA_TOKEN, or 'token:' in the configuration file."
         ]
-    if isinstance(error, errors.NotFound):
-        return ["The 'list' command of the same noun shows what there is."]
     return []

@@ -73,11 +73,11 @@ The file says what the cluster is made of:
       processes: [master, history server]
     - name: worker
       count: 2
-      flavor: host.small
+      flavor: host.medium
       processes: [worker]
       configs:
         Spark:
-          Worker memory: 512m
+          Worker memory: 1g
 
 \b
 'template: NAME' takes what is left out from a template: a cluster template at the top, a

@@ -74,9 +74,13 @@ class Lines:
 
     def happened(self, happening: Happening) -> None:
         """Write the line."""
-        names = (step.host for step in self._progress.steps.values())
-        width = max(map(len, (self._progress.name, *names)))
-        self._to.print(f"{happening.at:7.1f} s  {happening.host:<{width}}  {happening.text}")
+        steps = self._progress.steps.values()
+        width = max(map(len, (self._progress.name, *(each.host for each in steps))))
+        text = happening.text
+        if happening.seconds is not None:
+            titles = max((len(each.title) for each in steps), default=0)
+            text = f"{text:<{titles}}  {words.seconds(happening.seconds):>8}"
+        self._to.print(f"{happening.at:7.1f} s  {happening.host:<{width}}  {text}")
         self._to.file.flush()
 
     def note(self, text: str) -> None:

@@ -71,6 +71,8 @@ class Happening:
     host: str
     text: str
     mark: Mark
+    seconds: float | None = None
+    """How long it took, for steps that are done."""
 
 
 @dataclass
@@ -121,11 +123,12 @@ class Progress:
         """Nothing of an ended operation goes on."""
         for step in self.steps.values():
             if step.mark in (Mark.WAITING, Mark.RUNNING):
-                step.mark = Mark.SKIPPED
+                # One that was to be tried again ends as the failure that it was.
+                step.mark = Mark.FAILED if step.failure is not None else Mark.SKIPPED
                 step.ended = self.ended
 
 
-_Told = tuple[str, str, Mark] | None
+_Told = tuple[str, str, Mark] | tuple[str, str, Mark, float] | None
 
 
 def _nothing(progress: Progress, entry: JournalEntry, time: float) -> _Told:
@@ -165,12 +168,11 @@ def _task_ended(progress: Progress, entry: JournalEntry, time: float) -> _Told:
         return None if succeeded else _trouble(progress, entry, "failed")
     step.mark = Mark.DONE if succeeded else Mark.FAILED
     step.ended = time
+    step.failure = None if succeeded else entry.failure
     if not succeeded:
-        step.failure = entry.failure
         return _trouble(progress, entry, "failed")
-    took = f"{step.seconds(time):.1f} s"
-    again = f", at try {step.troubles + 1}" if step.troubles else ""
-    return step.host or progress.name, f"{step.title}: {took}{again}", Mark.DONE
+    again = f", try {step.troubles + 1}" if step.troubles else ""
+    return step.host or progress.name, step.title + again, Mark.DONE, step.seconds(time)
 
 
 def _task_retried(progress: Progress, entry: JournalEntry, time: float) -> _Told:

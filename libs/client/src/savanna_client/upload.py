@@ -22,6 +22,7 @@ PIECE = 256 * 2**10
 """Bytes of one message."""
 
 _SECONDS = 600.0
+_LOOKS, _LOOK_SECONDS = 10, 0.02
 
 
 async def send(
@@ -44,10 +45,28 @@ async def send(
             pass
         response = await call
     except grpc.aio.AioRpcError as lost:
-        raise failure(lost, address) from lost
+        raise failure(await _reason(call, lost), address) from lost
     finally:
         call.cancel()
     return response.job_binary
+
+
+async def _reason(
+    call: grpc.aio.StreamUnaryCall[pb.UploadJobBinaryRequest, pb.UploadJobBinaryResponse],
+    lost: grpc.aio.AioRpcError,
+) -> grpc.aio.AioRpcError:
+    """Give why the gateway ended an upload early.
+
+    A write that meets the end of the call fails with INTERNAL of gRPC's own; the gateway's answer
+    arrives a moment later and takes its place.
+    """
+    for _ in range(_LOOKS):
+        code = await call.code()
+        if code is not grpc.StatusCode.INTERNAL:
+            metadata, details = await call.trailing_metadata(), await call.details()
+            return grpc.aio.AioRpcError(code, grpc.aio.Metadata(), metadata, details)
+        await asyncio.sleep(_LOOK_SECONDS)
+    return lost
 
 
 async def _requests(

@@ -193,7 +193,7 @@ async def _begun(
 def _group(text: str) -> NodeGroup:
     name, separator, count = text.partition("=")
     if not (name and separator and count.isdecimal()):
-        raise click.UsageError(f"{text!r} is not of the form GROUP=COUNT, for example worker=4")
+        raise Refusal(f"{text!r} is not of the form GROUP=COUNT, for example worker=4")
     return NodeGroup(name=name, count=int(count))
 
 

@@ -68,7 +68,7 @@ async def run_job(
     --logs its output is printed as it comes, and the exit code is 1 unless it succeeded.
     """
     if (main is None) == (template is None):
-        raise click.UsageError("give either --main FILE or --template NAME")
+        raise Refusal("give either --main FILE or --template NAME")
     wanted = _wanted(confs, main_class, args)
     async with session.connect() as client:
         place = cluster_service_pb2.GetClusterRequest(id=cluster)
@@ -176,7 +176,7 @@ def _wanted(confs: Sequence[str], main_class: str | None, args: Sequence[str]) -
     for each in confs:
         key, separator, value = each.partition("=")
         if not (key and separator):
-            raise click.UsageError(f"--conf {each!r} is not of the form KEY=VALUE")
+            raise Refusal(f"--conf {each!r} is not of the form KEY=VALUE")
         wanted.configs.configs[key].text = value
     if main_class:
         wanted.configs.configs[_MAIN_CLASS].text = main_class

@@ -138,9 +138,8 @@ def _step(each: TaskHistory, now: datetime, width: int) -> Text:
         engine,
     ]
     line = Text.assemble(_mark(task.state), f" {'  '.join(parts)}".rstrip())
-    tries = task.failed_attempts + task.lost_attempts
-    if tries:
-        line.append(f"  try {len(each.attempts)}", style="yellow")
+    if _is_troubled(each):
+        line.append(f"  {_counted(len(each.attempts), 'try')}", style="yellow")
     if task.state in (Task.STATE_PENDING, Task.STATE_SKIPPED):
         line.append(f"  {words.task_state(task.state)}", style="dim")
     return line
@@ -172,8 +171,11 @@ def _host(each: TaskHistory) -> str:
 
 
 def _is_special(each: TaskHistory) -> bool:
-    task = each.task
-    return task.state != Task.STATE_SUCCEEDED or bool(task.failed_attempts + task.lost_attempts)
+    return each.task.state != Task.STATE_SUCCEEDED or _is_troubled(each)
+
+
+def _is_troubled(each: TaskHistory) -> bool:
+    return bool(each.task.failed_attempts + each.task.lost_attempts)
 
 
 def _state(tasks: Sequence[TaskHistory]) -> Task.State.ValueType:
@@ -181,7 +183,7 @@ def _state(tasks: Sequence[TaskHistory]) -> Task.State.ValueType:
     for state in (Task.STATE_FAILED, Task.STATE_ASSIGNED, Task.STATE_PENDING, Task.STATE_SKIPPED):
         if state in states:
             return state
-    return Task.STATE_SUCCEEDED
+    return max(states)
 
 
 def _mark(state: Task.State.ValueType) -> Text:
@@ -198,4 +200,5 @@ def _span(tasks: Sequence[TaskHistory], now: datetime) -> str:
 
 
 def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{number} {noun if number == 1 else plural}"

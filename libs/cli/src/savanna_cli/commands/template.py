@@ -12,6 +12,7 @@ from savanna.cluster.v1.template_pb2 import ClusterTemplate, NodeGroupTemplate
 from savanna_cli import forms, output
 from savanna_cli.commands.files import ReadableFile, reading
 from savanna_cli.commands.style import CONTEXT, shown
+from savanna_cli.failures import Refusal
 from savanna_cli.output import Form
 from savanna_kit import errors
 
@@ -143,7 +144,7 @@ async def _find(client: Client, name: str, kind: str | None) -> Template:
     if not found:
         raise errors.NotFound(f"there is no template {name!r}")
     if len(found) > 1:
-        raise click.UsageError(
+        raise Refusal(
             f"a cluster template and a node group template are called {name!r}: add --kind"
         )
     return found[0]
