@@ -36,12 +36,14 @@ class Hands:
         self.cloud, self.remote = open_cloud(given)
         self.cloud_threads = BoundedExecutor("cloud", given.cloud_slots)
         self.ssh_threads = BoundedExecutor("ssh", given.ssh_slots)
+        # What is to be stopped may hold all threads of its kind.
+        self.stop_threads = BoundedExecutor("stop", given.ssh_slots)
         # Looks at the cloud for users must not wait behind what is being made.
         self.look_threads = BoundedExecutor("look", 2)
 
     def close(self) -> None:
         """Let go of everything; servers and what runs on them stay."""
-        for each in (self.cloud_threads, self.ssh_threads, self.look_threads):
+        for each in (self.cloud_threads, self.ssh_threads, self.stop_threads, self.look_threads):
             each.close()
         self.remote.close()
         self.cloud.close()
@@ -96,7 +98,9 @@ def make_runner(
         cloud_threads=hands.cloud_threads,
         ssh_threads=hands.ssh_threads,
     )
-    scripts = ScriptSteps(hands.remote, access, facts, hands.ssh_threads)
+    scripts = ScriptSteps(
+        hands.remote, access, facts, threads=hands.ssh_threads, stop_threads=hands.stop_threads
+    )
     limits = Limits(
         boot_patience=given.boot_patience_seconds, delete_patience=given.delete_patience_seconds
     )

@@ -7,13 +7,13 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 import structlog
+from google.protobuf.message import DecodeError
 
 from savanna.engine.v1.step_pb2 import StepBody
 from savanna.operation.v1.operation_pb2 import Failure
 from savanna.scheduler.v1 import scheduler_service_pb2 as stream
-from savanna_engine.steps.base import Done, Later, StepFailed, Work
-from savanna_kit import context, logs, telemetry
-from savanna_kit.errors import SavannaError
+from savanna_engine.steps.base import Done, Later, StepFailed, Work, growing
+from savanna_kit import context, errors, logs, telemetry
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 log = logs.get_logger(__name__)
 DEFAULT_TIMEOUT = 600.0
+GRACE = 30.0
+"""A step keeps its time itself, and tells more when it does not make it; this much later it is cut
+off."""
+
 _REMEMBERED = 20_000
 
 
@@ -29,10 +33,14 @@ class Runner:
     """Knows how each kind of step is done."""
 
     def __init__(
-        self, kinds: Mapping[str, Do], interrupt: Callable[[Work], Awaitable[None]]
+        self,
+        kinds: Mapping[str, Do],
+        interrupt: Callable[[Work], Awaitable[None]],
+        grace: float = GRACE,
     ) -> None:
         self._kinds = kinds
         self._interrupt = interrupt
+        self._grace = grace
         self._looks: OrderedDict[str, int] = OrderedDict()
 
     def knows(self, kind: str) -> bool:
@@ -44,41 +52,54 @@ class Runner:
 
         Cancelling it stops what it runs on a host.
         """
-        work = self._work(assignment)
         result = stream.Result(attempt=assignment.attempt)
+        try:
+            work = self._work(assignment)
+        except DecodeError as error:
+            message = f"'{assignment.key}' can not be read ({error}): run one version of Savanna"
+            failure = Failure(reason="BODY_UNREADABLE", message=message, task_key=assignment.key)
+            result.failed.CopyFrom(failure)
+            return result
         with (
             telemetry.span(
                 f"step {work.kind}",
                 assignment.traceparent,
                 task=work.key,
                 attempt=work.number,
-            ),
+            ) as span,
             structlog.contextvars.bound_contextvars(
                 operation_id=work.operation_id, key=work.key, epoch=work.epoch
             ),
         ):
             context.enter_deadline(work.timeout)
-            try:
-                async with asyncio.timeout(work.timeout):
-                    outcome = await self._kinds[work.kind](work)
-            except asyncio.CancelledError:
-                await self._stop(work)
-                raise
-            except StepFailed as failed:
-                result.failed.CopyFrom(failed.failure)
-            except SavannaError as error:
-                result.failed.CopyFrom(_unforeseen(work, error.reason, str(error)))
-            except TimeoutError:
-                await self._stop(work)
-                message = f"'{work.key}' was not done in {work.timeout:.0f} s"
-                result.failed.CopyFrom(_unforeseen(work, "TIMED_OUT", message))
-            except Exception as error:
-                log.exception("step_broke")
-                message = f"'{work.key}' broke: {error!r}; the engine's log says where"
-                result.failed.CopyFrom(_unforeseen(work, "INTERNAL", message))
-            else:
-                self._fill(result, work, outcome)
+            outcome = await self._outcome(work)
+            self._fill(result, work, outcome)
+            span.set_attribute("outcome", result.WhichOneof("outcome") or "")
         return result
+
+    async def _outcome(self, work: Work) -> Done | Later | Failure:
+        try:
+            async with asyncio.timeout(work.timeout + self._grace):
+                return await self._kinds[work.kind](work)
+        except asyncio.CancelledError:
+            await self._stop(work)
+            raise
+        except StepFailed as failed:
+            return failed.failure
+        except (errors.Unavailable, errors.DeadlineExceeded) as error:
+            # A neighbour in the mesh is away: that is no fault of the step and uses up no try.
+            log.warning("step_waits", error=str(error))
+            return Later(growing(work.looks, first=0.5, most=5.0))
+        except errors.SavannaError as error:
+            return _unforeseen(work, error.reason, str(error))
+        except TimeoutError:
+            await self._stop(work)
+            message = f"'{work.key}' was not done in {work.timeout:.0f} s"
+            return _unforeseen(work, "TIMED_OUT", message)
+        except Exception as error:
+            log.exception("step_broke")
+            message = f"'{work.key}' broke: {error!r}; the engine's log says where"
+            return _unforeseen(work, "INTERNAL", message)
 
     def _work(self, assignment: stream.Assignment) -> Work:
         attempt = assignment.attempt
@@ -96,8 +117,13 @@ class Runner:
             looks=self._looks.get(attempt.task_id, 0),
         )
 
-    def _fill(self, result: stream.Result, work: Work, outcome: Done | Later) -> None:
-        facts = outcome.facts.SerializeToString() if outcome.facts is not None else b""
+    def _fill(self, result: stream.Result, work: Work, outcome: Done | Later | Failure) -> None:
+        if isinstance(outcome, Failure):
+            result.failed.CopyFrom(outcome)
+            return
+        facts = b""
+        if outcome.facts is not None:
+            facts = outcome.facts.SerializeToString(deterministic=True)
         if isinstance(outcome, Later):
             self._looks[work.task_id] = work.looks + 1
             self._looks.move_to_end(work.task_id)

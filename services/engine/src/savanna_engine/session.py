@@ -8,12 +8,15 @@ stops all that it runs before anyone else may begin it again, and is never used 
 from __future__ import annotations
 
 import asyncio
-import time
 import uuid
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
+from savanna.operation.v1.operation_pb2 import Failure
 from savanna.scheduler.v1 import scheduler_service_pb2 as stream
 from savanna_kit import logs
+from savanna_kit.clock import Clock, SystemClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -25,67 +28,111 @@ KEEP_SECONDS = 120.0
 """A result that nobody acknowledges for so long belongs to an operation that is over."""
 
 RESEND_SECONDS = 1.0
+_LOOK_SECONDS = 0.1
 _UNFENCED = 3600.0
+
+
+@dataclass
+class _Attempt:
+    """An attempt under way; its task gives None when it was refused after all."""
+
+    epoch: int
+    task: asyncio.Task[stream.Result | None]
+    is_owed: bool = True
+    """Whether anyone waits for its result."""
+
+    def stop(self) -> None:
+        """Stop it, once: a second time would cut its own stopping short."""
+        if not self.task.cancelling():
+            self.task.cancel()
+
+
+@dataclass
+class _Owed:
+    """A result that is not acknowledged."""
+
+    result: stream.Result
+    since: float
+    resend_at: float
 
 
 class Session:
     """Attempts under way and results to be acknowledged, for all schedulers."""
 
-    def __init__(self, runner: Runner, slots: Mapping[str, int]) -> None:
+    def __init__(
+        self, runner: Runner, slots: Mapping[str, int], clock: Clock | None = None
+    ) -> None:
         self.id = str(uuid.uuid4())
         self.slots = dict(slots)
         self.is_over = False
         self.is_leaving = False
         self._runner = runner
-        self._running: dict[str, tuple[int, asyncio.Task[None]]] = {}
-        self._results: dict[tuple[str, int], tuple[stream.Result, float]] = {}
+        self._clock = clock or SystemClock()
+        self._running: dict[str, _Attempt] = {}
+        self._results: dict[tuple[str, int], _Owed] = {}
         self._sinks: set[Callable[[stream.ConnectRequest], None]] = set()
-        self._heard = time.monotonic()
+        self._heard = self.now()
         self._fence = _UNFENCED
         self._beats: dict[int, float] = {}
         self._beat = 0
+
+    def now(self) -> float:
+        """Give the session's time, in seconds."""
+        return self._clock.monotonic()
 
     # What runs.
 
     def running(self) -> list[stream.AttemptRef]:
         """List attempts under way, and those whose results are not acknowledged."""
-        refs = [(task_id, epoch) for task_id, (epoch, _) in self._running.items()]
+        refs = [(task_id, attempt.epoch) for task_id, attempt in self._running.items()]
         return [
             stream.AttemptRef(task_id=task_id, epoch=epoch)
             for task_id, epoch in [*refs, *self._results]
         ]
 
     def begin(self, assignments: Iterable[stream.Assignment]) -> None:
-        """Begin attempts; those that are known already go on as they are."""
-        accepted = []
+        """Begin attempts; those that are known already go on as they are.
+
+        One with a higher epoch takes the place of an older one, once that has stopped.
+        """
+        received = self.now()
         for assignment in assignments:
             ref = assignment.attempt
-            known = self._running.get(ref.task_id)
-            if (ref.task_id, ref.epoch) in self._results or (known and known[0] >= ref.epoch):
+            older = self._running.get(ref.task_id)
+            if (ref.task_id, ref.epoch) in self._results or (older and older.epoch >= ref.epoch):
                 continue
             reason = self._refusal(assignment)
             if reason:
-                refused = stream.Refused(attempt=ref, reason=reason)
-                self._tell(stream.ConnectRequest(refused=refused))
+                self._refuse(ref, reason)
                 continue
-            task = asyncio.create_task(self._attempt(assignment))
-            self._running[ref.task_id] = (ref.epoch, task)
-            accepted.append(ref)
-        if accepted:
-            self._tell(stream.ConnectRequest(accepted=stream.Accepted(attempts=accepted)))
+            if older is not None:
+                older.is_owed = False
+                older.stop()
+            before = older.task if older is not None else None
+            attempt = _Attempt(
+                ref.epoch, asyncio.create_task(self._attempt(assignment, received, before))
+            )
+            self._running[ref.task_id] = attempt
+            attempt.task.add_done_callback(partial(self._ended, ref, attempt))
 
     def cancel(self, refs: Iterable[stream.AttemptRef]) -> None:
-        """Stop attempts; each answers with a result that says so."""
+        """Stop attempts; each answers with a result that says so, also one that is not known: then
+        its offer was lost, and it will not be begun."""
         for ref in refs:
-            epoch, task = self._running.get(ref.task_id, (0, None))
-            if task is not None and epoch == ref.epoch:
-                task.cancel()
+            attempt = self._running.get(ref.task_id)
+            if attempt is not None and attempt.epoch == ref.epoch:
+                attempt.stop()
+            elif (ref.task_id, ref.epoch) not in self._results and not self.is_over:
+                self._owe(stream.Result(attempt=ref, cancelled=stream.Cancelled()))
 
     def drop(self, refs: Iterable[stream.AttemptRef]) -> None:
         """Stop attempts that belong to nobody, and owe nothing for them."""
         for ref in refs:
             self._results.pop((ref.task_id, ref.epoch), None)
-        self.cancel(refs)
+            attempt = self._running.get(ref.task_id)
+            if attempt is not None and attempt.epoch == ref.epoch:
+                attempt.is_owed = False
+                attempt.stop()
 
     def acknowledge(self, refs: Iterable[stream.AttemptRef]) -> None:
         """Forget results that are stored."""
@@ -100,8 +147,8 @@ class Session:
     def end(self) -> None:
         """Stop everything, for good."""
         self.is_over = True
-        for _, task in self._running.values():
-            task.cancel()
+        for attempt in self._running.values():
+            attempt.stop()
 
     # Schedulers.
 
@@ -109,22 +156,27 @@ class Session:
         """Add a scheduler; it is told at once what it may not know."""
         self._sinks.add(sink)
         if self._results:
-            results = [result for result, _ in self._results.values()]
+            results = [owed.result for owed in self._results.values()]
             sink(stream.ConnectRequest(done=stream.Done(results=results)))
 
     def detach(self, sink: Callable[[stream.ConnectRequest], None]) -> None:
         """Remove a scheduler."""
         self._sinks.discard(sink)
 
-    def fence_after(self, seconds: float) -> None:
-        """Learn how long the session may go unheard."""
+    def fence_after(self, seconds: float, since: float | None = None) -> None:
+        """Learn how long the session may go unheard.
+
+        The lease was surely renewed after ``since``, when the scheduler was greeted.
+        """
         self._fence = seconds
-        self._heard = time.monotonic()
+        self._heard = max(self._heard, self.now() if since is None else since)
 
     def next_beat(self) -> stream.ConnectRequest:
         """Make a beat."""
+        now = self.now()
+        self._beats = {n: sent for n, sent in self._beats.items() if now - sent <= self._fence}
         self._beat += 1
-        self._beats[self._beat] = time.monotonic()
+        self._beats[self._beat] = now
         return stream.ConnectRequest(beat=stream.Beat(number=self._beat))
 
     def heard(self, number: int) -> None:
@@ -136,10 +188,11 @@ class Session:
             del self._beats[each]
 
     async def watch(self) -> None:
-        """Return when the session must end: it was not heard in time."""
+        """Return when the session has ended: by wish, or because it was not heard in time."""
         while not self._is_fenced() and not self.is_over:
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(_LOOK_SECONDS)
             self._resend()
+        self.end()
 
     # Small things.
 
@@ -151,19 +204,50 @@ class Session:
         return "" if self._runner.knows(assignment.kind) else "UNKNOWN_KIND"
 
     def _is_fenced(self) -> bool:
-        return time.monotonic() - self._heard > self._fence
+        return self.now() - self._heard > self._fence
 
-    async def _attempt(self, assignment: stream.Assignment) -> None:
-        ref = assignment.attempt
-        try:
-            result = await self._runner.attempt(assignment)
-        except asyncio.CancelledError:
-            result = stream.Result(attempt=ref, cancelled=stream.Cancelled())
-        self._running.pop(ref.task_id, None)
-        if self.is_over:
+    async def _attempt(
+        self,
+        assignment: stream.Assignment,
+        received: float,
+        before: asyncio.Task[stream.Result | None] | None,
+    ) -> stream.Result | None:
+        if before is not None:
+            await asyncio.wait([before])
+        patience = assignment.offer_ttl.ToMilliseconds() / 1000
+        if assignment.HasField("offer_ttl") and self.now() - received > patience:
+            self._refuse(assignment.attempt, "STALE_OFFER")
+            return None
+        accepted = stream.Accepted(attempts=[assignment.attempt])
+        self._tell(stream.ConnectRequest(accepted=accepted))
+        return await self._runner.attempt(assignment)
+
+    def _ended(
+        self, ref: stream.AttemptRef, attempt: _Attempt, task: asyncio.Task[stream.Result | None]
+    ) -> None:
+        if self._running.get(ref.task_id) is attempt:
+            del self._running[ref.task_id]
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            log.error("attempt_broke", task_id=ref.task_id, error=repr(error))
+        if self.is_over or not attempt.is_owed:
             return
-        self._results[ref.task_id, ref.epoch] = (result, time.monotonic())
+        if task.cancelled():
+            self._owe(stream.Result(attempt=ref, cancelled=stream.Cancelled()))
+        elif error is not None:
+            message = f"the attempt broke: {error!r}; the engine's log says more"
+            failure = Failure(reason="INTERNAL", message=message, retryable=True)
+            self._owe(stream.Result(attempt=ref, failed=failure))
+        elif (result := task.result()) is not None:
+            self._owe(result)
+
+    def _owe(self, result: stream.Result) -> None:
+        ref, now = result.attempt, self.now()
+        self._results[ref.task_id, ref.epoch] = _Owed(result, now, now + RESEND_SECONDS)
         self._tell(stream.ConnectRequest(done=stream.Done(results=[result])))
+
+    def _refuse(self, ref: stream.AttemptRef, reason: str) -> None:
+        self._tell(stream.ConnectRequest(refused=stream.Refused(attempt=ref, reason=reason)))
 
     def _tell(self, message: stream.ConnectRequest) -> None:
         for sink in self._sinks:
@@ -171,13 +255,14 @@ class Session:
 
     def _resend(self) -> None:
         """Send again what is not acknowledged: the operation may have another scheduler by now."""
-        now = time.monotonic()
+        now = self.now()
         due = []
-        for ref, (result, since) in list(self._results.items()):
-            if now - since > KEEP_SECONDS:
+        for ref, owed in list(self._results.items()):
+            if now - owed.since > KEEP_SECONDS:
                 log.warning("result_unwanted", task_id=ref[0], epoch=ref[1])
                 del self._results[ref]
-            elif int((now - since) / RESEND_SECONDS) != int((now - since - 0.1) / RESEND_SECONDS):
-                due.append(result)
+            elif now >= owed.resend_at:
+                owed.resend_at = now + RESEND_SECONDS
+                due.append(owed.result)
         if due:
             self._tell(stream.ConnectRequest(done=stream.Done(results=due)))

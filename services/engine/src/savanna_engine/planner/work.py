@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from savanna.engine.v1.step_pb2 import StepBody
 from savanna.job.v1.job_pb2 import Job, JobFacts
-from savanna.operation.v1.operation_pb2 import Failure, Operation, Task, TaskSpec
+from savanna.operation.v1.operation_pb2 import Failure, Operation, RetryPolicy, Task, TaskSpec
 from savanna.plugin.v1.plugin_service_pb2 import PlanRequest, PlanResponse
 from savanna.scheduler.v1.scheduler_service_pb2 import Conclusion
 from savanna_engine.planner import replies, specs
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from savanna.plugin.v1.plugin_service_pb2 import Step
     from savanna_engine.planner.situation import Situation
 
+_LOOKS_WITHOUT_ANSWER = 10
 _ENDED = {
     Job.STATE_SUCCEEDED: Operation.STATE_SUCCEEDED,
     Job.STATE_DONE_WITH_ERROR: Operation.STATE_FAILED,
@@ -102,6 +103,8 @@ def _tasks(situation: Situation, step: Step, limits: Limits, needs: list[str]) -
             needs=[start_key],
             body=wait.SerializeToString(deterministic=True),
             timeout=specs.seconds(120),
+            # Counted over the whole life of the program: a silent moment now and then is no end.
+            retry=RetryPolicy(max_attempts=_LOOKS_WITHOUT_ANSWER),
         ),
     ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from savanna.cluster.v1.cluster_pb2 import Facts
 from savanna.conductor.v1 import facts_service_pb2 as facts_service
 from savanna.operation.v1.operation_pb2 import Operation
 from savanna.plugin.v1.plugin_service_pb2 import GetRequirementsRequest
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from savanna_engine.plugins import Plugins
 
 log = logs.get_logger(__name__)
+_WAITS = "waits for the plugin"
 
 
 class PlanStep:
@@ -38,19 +40,27 @@ class PlanStep:
         self._limits = limits
 
     async def plan(self, work: Work) -> Done | Later:
-        """Plan; waits for a plugin that does not answer."""
+        """Plan; waits for a plugin that does not answer, or not with a plan."""
         operation_id = work.body.plan.operation_id
         request = facts_service.GetPlanFactsRequest(operation_id=operation_id)
+        facts = await self._facts.GetPlanFacts(request, timeout=20)
+        question = plan.question(facts)
+        reply: PlanResponse | Refusal | None = None
+        ports: Sequence[int] = ()
         try:
-            facts = await self._facts.GetPlanFacts(request, timeout=20)
-            question = plan.question(facts)
-            reply = await self._ask(facts, question)
-            ports = await self._ports(facts, question)
-        except (errors.Unavailable, errors.DeadlineExceeded) as error:
-            # Nothing is wrong with the operation: it goes on when who is asked answers again.
+            if question is not None:
+                reply = await self._plugins.plan(facts.cluster.plugin_name, question)
+                ports = await self._ports(facts, question)
+        except (errors.InvalidArgument, errors.FailedPrecondition) as error:
+            reply = Refusal(str(error))
+        except errors.SavannaError as error:
+            # Nothing is wrong with the operation: it goes on when the plugin answers again.
             log.warning("plan_waits", operation_id=operation_id, error=str(error))
-            return Later(growing(work.looks, first=0.5, most=5.0))
+            return Later(growing(work.looks, first=0.5, most=5.0), _waiting(work, facts, error))
         answer = plan.decide(facts, self._limits, reply=reply, ports=ports)
+        told = facts.cluster.status_description.startswith(_WAITS)
+        if told and not answer.facts.HasField("status_description"):
+            answer.facts.status_description = ""
         return Done(
             facts=answer.facts,
             spawn=answer.specs,
@@ -58,22 +68,21 @@ class PlanStep:
             unwanted=answer.unwanted,
         )
 
-    async def _ask(
-        self, facts: facts_service.GetPlanFactsResponse, question: PlanRequest | None
-    ) -> PlanResponse | Refusal | None:
-        if question is None:
-            return None
-        try:
-            return await self._plugins.plan(facts.cluster.plugin_name, question)
-        except (errors.InvalidArgument, errors.FailedPrecondition) as error:
-            return Refusal(str(error))
-
     async def _ports(
-        self, facts: facts_service.GetPlanFactsResponse, question: PlanRequest | None
+        self, facts: facts_service.GetPlanFactsResponse, question: PlanRequest
     ) -> Sequence[int]:
-        if question is None or question.goal == Operation.GOAL_RUN_JOB:
+        if question.goal == Operation.GOAL_RUN_JOB:
             return ()
         if any(each.key == PREPARE for each in facts.tasks):
             return ()
         request = GetRequirementsRequest(cluster=question.cluster)
         return await self._plugins.ports(facts.cluster.plugin_name, request)
+
+
+def _waiting(
+    work: Work, facts: facts_service.GetPlanFactsResponse, error: errors.SavannaError
+) -> Facts | None:
+    """Tell users of a cluster, once, what keeps it waiting; a job is no change of its cluster."""
+    if work.looks or facts.operation.goal == Operation.GOAL_RUN_JOB:
+        return None
+    return Facts(status_description=f"{_WAITS} '{facts.cluster.plugin_name}': {error}")

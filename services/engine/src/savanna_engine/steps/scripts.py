@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from savanna.cluster.v1.cluster_pb2 import Facts
@@ -38,6 +39,7 @@ NOT_YET = 75
 """EX_TEMPFAIL of sysexits.h: a script that exits with it is run again later."""
 
 _LOOK_SECONDS = 20.0
+_STOP_SECONDS = 5.0
 _CHUNK = 256 * 1024
 
 
@@ -49,12 +51,16 @@ class ScriptSteps:
         remote: Remote,
         access: Access,
         facts: facts_service_pb2_grpc.FactsServiceAsyncStub,
+        *,
         threads: BoundedExecutor,
+        stop_threads: BoundedExecutor,
     ) -> None:
         self._remote = remote
         self._access = access
         self._facts = facts
         self._threads = threads
+        # Those of their own: all others may be held by the very scripts that are to be stopped.
+        self._stop_threads = stop_threads
 
     async def run_script(self, work: Work) -> Done | Later:
         """Run a plugin's script to its end."""
@@ -123,12 +129,17 @@ class ScriptSteps:
         return Done()
 
     async def interrupt(self, work: Work) -> None:
-        """Stop what an attempt runs on its host, for an attempt that is to end before its time."""
+        """Stop what an attempt runs on its host, for an attempt that is to end before its time.
+
+        Its start may still be on the way: the host then knows that it was stopped, and by the
+        attempt's epoch refuses to begin it.
+        """
         if work.kind != "run_script":
             return
         host = await self._access.host(work.body.cluster_id, work.body.run_script.instance_name)
         run = RunId(work.operation_id, work.key, work.epoch)
-        await self._threads.run(self._remote.stop, host, run, 5.0)
+        with contextlib.suppress(RunNotFound):
+            await self._stop_threads.run(self._remote.stop, host, run, _STOP_SECONDS)
 
     async def _kept(self, work: Work) -> tuple[int, int]:
         request = facts_service.GetPlanFactsRequest(operation_id=work.operation_id)
@@ -136,7 +147,8 @@ class ScriptSteps:
         return job.output_size, job.error_size
 
     async def _command(self, work: Work, script: Script, *, is_job: bool = False) -> Command:
-        environment = {telemetry.TRACEPARENT.upper(): telemetry.current_traceparent()}
+        traceparent = telemetry.current_traceparent()
+        environment = {telemetry.TRACEPARENT.upper(): traceparent} if traceparent else {}
         for name, value in script.environment.items():
             if value.HasField("address_of"):
                 environment[name] = await self._access.address(

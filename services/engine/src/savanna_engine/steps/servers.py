@@ -13,6 +13,7 @@ from savanna_engine.cloud.errors import CloudError
 from savanna_engine.remote.base import Host
 from savanna_engine.remote.errors import HostUnreachable, RemoteError
 from savanna_engine.steps.base import Done, Later, StepFailed, Work, growing, reached
+from savanna_engine.steps.threads import run_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -126,7 +127,7 @@ class ServerSteps:
 
     async def _ask(self, work: Work, call: Callable[..., T], *arguments: object) -> T:
         try:
-            return await self._cloud_threads.run(call, *arguments)
+            return await run_whole(self._cloud_threads, call, *arguments)
         except CloudError as error:
             failure = _failure(work, error.reason, str(error))
             failure.retryable = error.retryable
