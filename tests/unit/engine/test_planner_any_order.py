@@ -14,10 +14,12 @@ from savanna_plugin_fake.example import EXAMPLE as FAKE
 from savanna_plugin_fake.plugin import FakePlugin
 from savanna_plugin_spark.example import EXAMPLE as SPARK
 from savanna_plugin_spark.plugin import SparkPlugin
-from tests.unit.engine.walk import Walk, delete, launch, run_job, scale
+from tests.unit.engine.beginnings import delete, launch, run_job, scale
 
 if TYPE_CHECKING:
     from random import Random
+
+    from tests.unit.engine.walk import Walk
 
 REASONS = ("COMMAND_FAILED", "HOST_UNREACHABLE", "TIMED_OUT", "CLOUD_UNAVAILABLE")
 EXAMPLES = ((FakePlugin(), FAKE.cluster), (SparkPlugin(), SPARK.cluster))

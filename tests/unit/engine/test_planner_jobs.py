@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from savanna.cluster.v1.cluster_pb2 import Instance
@@ -12,7 +14,10 @@ from savanna_plugin_fake.example import EXAMPLE as FAKE
 from savanna_plugin_fake.plugin import FakePlugin
 from savanna_plugin_spark.example import EXAMPLE as SPARK
 from savanna_plugin_spark.plugin import SparkPlugin
-from tests.unit.engine.walk import Walk, launch, run_job
+from tests.unit.engine.beginnings import launch, run_job
+
+if TYPE_CHECKING:
+    from tests.unit.engine.walk import Walk
 
 SUCCEEDED, FAILED, CANCELLED = (
     Operation.STATE_SUCCEEDED,

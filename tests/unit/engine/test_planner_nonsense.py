@@ -11,13 +11,14 @@ from savanna.operation.v1.operation_pb2 import Operation
 from savanna.plugin.v1.plugin_service_pb2 import PlanRequest, PlanResponse, Script
 from savanna_plugin_fake.example import EXAMPLE
 from savanna_plugin_fake.plugin import FakePlugin
-from tests.unit.engine.walk import Walk, launch, run_job
+from tests.unit.engine.beginnings import launch, run_job
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from savanna.plugin.v1.plugin_service_pb2 import Step
     from savanna_engine.planner.answer import Refusal
+    from tests.unit.engine.walk import Walk
 
     Spoil = Callable[[PlanResponse], object]
 

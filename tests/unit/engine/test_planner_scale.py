@@ -11,12 +11,13 @@ from savanna_plugin_fake.example import EXAMPLE as FAKE
 from savanna_plugin_fake.plugin import FakePlugin
 from savanna_plugin_spark.example import EXAMPLE as SPARK
 from savanna_plugin_spark.plugin import SparkPlugin
-from tests.unit.engine.walk import Walk, delete, launch, scale
+from tests.unit.engine.beginnings import delete, launch, scale
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from savanna.operation.v1.operation_pb2 import TaskSpec
+    from tests.unit.engine.walk import Walk
 
 SUCCEEDED, FAILED, CANCELLED = (
     Operation.STATE_SUCCEEDED,

@@ -11,7 +11,8 @@ from savanna.operation.v1.operation_pb2 import Task
 from savanna_engine.planner import plan
 from savanna_plugin_fake.example import EXAMPLE
 from savanna_plugin_fake.plugin import FakePlugin
-from tests.unit.engine.walk import LIMITS, Walk, delete, launch, scale
+from tests.unit.engine.beginnings import delete, launch, scale
+from tests.unit.engine.walk import LIMITS, Walk
 
 NODES = 1000
 MOST = 0.5

@@ -18,7 +18,8 @@ from savanna_plugin_spark.example import EXAMPLE
 from savanna_plugin_spark.plugin import SparkPlugin
 from savanna_pluginkit import servicer
 from tests.unit.engine.attempts import assignment
-from tests.unit.engine.walk import OPERATION_ID, launch
+from tests.unit.engine.beginnings import launch
+from tests.unit.engine.walk import OPERATION_ID
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

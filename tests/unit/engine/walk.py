@@ -17,17 +17,15 @@ from savanna.engine.v1.step_pb2 import StepBody
 from savanna.job.v1.job_pb2 import Job, JobFacts
 from savanna.operation.v1.operation_pb2 import Failure, Operation, Task, TaskSpec
 from savanna_engine.planner import plan
-from savanna_engine.planner.answer import Answer, Limits, Refusal
-from savanna_kit.errors import InvalidArgument
-from savanna_pluginkit import servicer
+from savanna_engine.planner.answer import Answer, Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from random import Random
 
     from savanna.plugin.v1.plugin_service_pb2 import PlanRequest, PlanResponse
     from savanna.scheduler.v1.scheduler_service_pb2 import Conclusion
-    from savanna_pluginkit import Plugin
+    from savanna_engine.planner.answer import Refusal
     from savanna_pluginkit.conformance import JobExample
 
     Reply = Callable[[PlanRequest], PlanResponse | Refusal]
@@ -365,57 +363,3 @@ class Walk:
             self.job_now.status_description = job.status_description
             if job.HasField("exit_code"):
                 self.job_now.exit_code = job.exit_code
-
-
-def ask(plugin: Plugin) -> Reply:
-    """Ask a real plugin, without its server."""
-
-    def reply(request: PlanRequest) -> PlanResponse | Refusal:
-        try:
-            return servicer.plan(plugin, request)
-        except InvalidArgument as error:
-            return Refusal(str(error))
-
-    return reply
-
-
-def launch(plugin: Plugin, example: Cluster, **counts: int) -> Walk:
-    """Begin the launch of an example with other counts by group."""
-    cluster = Cluster()
-    cluster.CopyFrom(example)
-    cluster.id = CLUSTER_ID
-    cluster.management_public_key = "ssh-ed25519 AAAA"
-    cluster.state = Cluster.STATE_VALIDATING
-    for group in cluster.node_groups:
-        group.count = counts.get(group.name, group.count)
-    return Walk(cluster, Operation.GOAL_LAUNCH, ask(plugin))
-
-
-def scale(before: Walk, *, leaving: Sequence[str] = (), **counts: int) -> Walk:
-    """Begin a scale of what another walk has led to."""
-    cluster = Cluster()
-    cluster.CopyFrom(before.cluster)
-    cluster.state = Cluster.STATE_SCALING
-    for group in cluster.node_groups:
-        group.count = counts.get(group.name, group.count)
-        group.leaving[:] = leaving
-    return Walk(cluster, Operation.GOAL_SCALE, before.reply)
-
-
-def delete(before: Walk) -> Walk:
-    """Begin the delete of what another walk has led to; no plugin answers."""
-    cluster = Cluster()
-    cluster.CopyFrom(before.cluster)
-    cluster.state = Cluster.STATE_DELETING
-    return Walk(cluster, Operation.GOAL_DELETE, no_plugin)
-
-
-def run_job(before: Walk, job: JobExample) -> Walk:
-    """Begin a job on what another walk has led to."""
-    cluster = Cluster()
-    cluster.CopyFrom(before.cluster)
-    return Walk(cluster, Operation.GOAL_RUN_JOB, before.reply, job)
-
-
-def no_plugin(request: PlanRequest) -> PlanResponse | Refusal:
-    raise AssertionError(f"a plugin was asked: {request}")
