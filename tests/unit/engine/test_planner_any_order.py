@@ -76,6 +76,17 @@ def assert_reached(walk: Walk) -> None:
         assert states == [Instance.STATE_READY] * group.count
 
 
+def assert_nothing_speaks_of_the_gone(walk: Walk) -> None:
+    """Check that no node that is there was told of one that is not."""
+    known = walk.instances()
+    scripts = [each for each in walk.tasks.values() if each.spec.kind == "run_script"]
+    for task in scripts:
+        is_there = known[task.spec.instance].state == Instance.STATE_READY
+        if is_there and task.state == Task.STATE_SUCCEEDED:
+            told = {walk.tasks[need].spec.instance for need in task.spec.needs}
+            assert all(known[name].state == Instance.STATE_READY for name in told)
+
+
 @any_order
 @given(plugins, workers, chances, rates)
 def test_a_launch_ends_active_or_with_nothing_left(
@@ -89,6 +100,7 @@ def test_a_launch_ends_active_or_with_nothing_left(
     assert_sound(walk)
     if conclusion.state == Operation.STATE_SUCCEEDED:
         assert_reached(walk)
+        assert_nothing_speaks_of_the_gone(walk)
     else:
         assert conclusion.state == Operation.STATE_FAILED
         assert conclusion.failure.message

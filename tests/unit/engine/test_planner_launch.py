@@ -141,6 +141,54 @@ def test_steps_that_waited_for_a_bad_node_wait_for_its_replacement() -> None:
     assert "start/c1-master-1" in walk.tasks["start/c1-worker-0~2"].spec.needs
 
 
+def test_what_was_set_up_with_a_bad_node_is_replaced_with_it() -> None:
+    walk = launch(SparkPlugin(), SPARK.cluster, worker=2)
+
+    conclusion = walk.finish(failing("start/history-server/c1-master-0"))
+
+    # A worker that has registered with a master that is gone would wait for it for ever.
+    assert conclusion.state == SUCCEEDED
+    assert walk.names(Instance.STATE_DELETED) == ["c1-master-0", "c1-worker-0", "c1-worker-1"]
+    assert walk.names(Instance.STATE_READY) == ["c1-master-1", "c1-worker-2", "c1-worker-3"]
+    assert "set up with c1-master-0" in walk.instances()["c1-worker-0"].failure_message
+
+
+def test_a_step_that_waits_and_was_told_of_a_bad_node_is_asked_for_anew() -> None:
+    walk = launch(SparkPlugin(), SPARK.cluster, worker=1)
+    walk.plan()
+    walk.do("prepare-cluster", "create/c1-master-0", "await/c1-master-0", "configure/c1-master-0")
+    walk.do("start/master/c1-master-0")
+    walk.begin("start/history-server/c1-master-0")
+    walk.fail("start/history-server/c1-master-0")
+    assert walk.state_of("start/worker/c1-worker-0") == Task.STATE_PENDING
+
+    walk.plan()
+
+    assert walk.state_of("start/worker/c1-worker-0") == Task.STATE_SKIPPED
+    again = walk.tasks["start/worker/c1-worker-0~2"].spec
+    script = StepBody.FromString(again.body).run_script.script
+    assert script.environment["MASTER_ADDRESS"].address_of == "c1-master-1"
+    assert walk.finish().state == SUCCEEDED
+    assert walk.instances()["c1-worker-0"].state == Instance.STATE_READY
+
+
+def test_a_step_that_runs_and_was_told_of_a_bad_node_is_stopped_and_asked_for_anew() -> None:
+    walk = launch(SparkPlugin(), SPARK.cluster, worker=1)
+    walk.plan()
+    for kind in ("prepare-cluster", "create/", "await/", "configure/", "start/master"):
+        walk.do(*walk.keys(kind))
+    walk.begin("start/worker/c1-worker-0")
+    walk.begin("start/history-server/c1-master-0")
+    walk.fail("start/history-server/c1-master-0")
+
+    walk.plan()
+
+    assert walk.tasks["start/worker/c1-worker-0"].is_unwanted
+    walk.stop("start/worker/c1-worker-0")
+    assert walk.finish().state == SUCCEEDED
+    assert walk.state_of("start/worker/c1-worker-0~2") == Task.STATE_SUCCEEDED
+
+
 def test_a_replacement_that_fails_too_ends_the_launch() -> None:
     walk = fake(worker=30)
 

@@ -94,6 +94,7 @@ class Walk:
                     state=each.state,
                     failure=each.failure,
                     kind=each.spec.kind,
+                    needs=each.spec.needs,
                 )
             )
         if self.job is not None:

@@ -212,7 +212,11 @@ def plan_facts(connection: Connection, operation_id: str) -> facts_service_pb2.G
     answer.cluster.CopyFrom(found[0])
     for task in tasks(connection, [operation_id]):
         summary = answer.tasks.add(
-            key=task.spec.key, instance=task.spec.instance, state=task.state, kind=task.spec.kind
+            key=task.spec.key,
+            instance=task.spec.instance,
+            state=task.state,
+            kind=task.spec.kind,
+            needs=task.spec.needs,
         )
         if task.HasField("failure"):
             summary.failure.CopyFrom(task.failure)

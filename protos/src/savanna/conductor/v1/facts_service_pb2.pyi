@@ -108,6 +108,7 @@ class TaskSummary(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     FAILURE_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int
+    NEEDS_FIELD_NUMBER: _builtins.int
     key: _builtins.str
     """Key."""
     instance: _builtins.str
@@ -120,6 +121,10 @@ class TaskSummary(_message.Message):
     def failure(self) -> _operation_pb2.Failure:
         """Its last failure."""
 
+    @_builtins.property
+    def needs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Keys of what it waits or waited for."""
+
     def __init__(
         self,
         *,
@@ -128,10 +133,11 @@ class TaskSummary(_message.Message):
         state: _operation_pb2.Task.State.ValueType = ...,
         failure: _operation_pb2.Failure | None = ...,
         kind: _builtins.str = ...,
+        needs: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "instance", b"instance", "key", b"key", "kind", b"kind", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "instance", b"instance", "key", b"key", "kind", b"kind", "needs", b"needs", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

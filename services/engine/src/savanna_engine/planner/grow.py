@@ -52,13 +52,15 @@ def decide(
 
 
 def _drop_failed(situation: Situation, nodes: Nodes, limits: Limits, answer: Answer) -> None:
-    """Remove what the cloud holds of given-up instances, and stop what is about them."""
+    """Remove what the cloud holds of given-up instances, and stop what is about them or was told
+    of them."""
     for instance in nodes.failed:
         spec = situation.again(specs.delete(situation.cluster, instance, limits))
         if spec.key not in situation.tasks:
             answer.specs.append(spec)
         open_tasks = situation.open_tasks(instance.name)
         answer.unwanted.extend(each.key for each in open_tasks if each.key != spec.key)
+    answer.unwanted.extend(nodes.outdated)
 
 
 def _infrastructure(
@@ -88,7 +90,9 @@ def _steps(
     infrastructure: Sequence[TaskSpec],
 ) -> list[TaskSpec]:
     awaits = {each.instance: each.key for each in infrastructure if each.kind == "await_server"}
-    keys = {each.key: situation.current_key(each.key) for each in reply.steps}
+    # One that runs is asked for anew only when it has surely stopped.
+    dropped = {each for each in nodes.outdated if not situation.is_running(each)}
+    keys = {each.key: situation.current_key(each.key, dropped) for each in reply.steps}
     found = []
     for step in reply.steps:
         needs = [keys[each] for each in step.needs]

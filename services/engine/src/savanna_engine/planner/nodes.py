@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from savanna.cluster.v1.cluster_pb2 import Cluster, Instance
+from savanna.operation.v1.operation_pb2 import Task
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -31,6 +32,9 @@ class Nodes:
     failed: list[Instance] = field(default_factory=list)
     """Instances, failed now or before, of which the cloud may still hold something."""
 
+    outdated: list[str] = field(default_factory=list)
+    """Keys of open steps of sound instances that speak of instances that were given up."""
+
     hopeless: bool = False
     """Whether trying further makes no sense: the operation is to be given up."""
 
@@ -41,6 +45,7 @@ def survey(situation: Situation) -> Nodes:
     cluster.CopyFrom(situation.cluster)
     nodes = Nodes(cluster)
     broken = _newly_failed(situation, nodes)
+    _spread(situation, broken, nodes)
     for group in cluster.node_groups:
         # Numbers are never used again, those of deleted instances neither.
         next_index = max((each.index for each in group.instances), default=-1) + 1
@@ -49,7 +54,7 @@ def survey(situation: Situation) -> Nodes:
     return nodes
 
 
-def _newly_failed(situation: Situation, nodes: Nodes) -> Mapping[str, str]:
+def _newly_failed(situation: Situation, nodes: Nodes) -> dict[str, str]:
     """Give instances that a given-up task condemns, with a sentence each.
 
     A newcomer is condemned by any task. One that leaves is condemned when it does not answer: it
@@ -68,6 +73,26 @@ def _newly_failed(situation: Situation, nodes: Nodes) -> Mapping[str, str]:
         else:
             nodes.hopeless = True
     return found
+
+
+def _spread(situation: Situation, broken: dict[str, str], nodes: Nodes) -> None:
+    """Condemn what was set up with a condemned instance too, and note steps that would be.
+
+    Such a node was told of one that is gone, a worker of its master for example, and no step undoes
+    that. Nodes that were there before the operation stay.
+    """
+    gone = [*broken, *(name for name, each in situation.instances.items() if each.failure_message)]
+    while gone:
+        name = gone.pop()
+        for task in situation.told_of(name):
+            instance = situation.instances.get(task.instance)
+            if instance is None or instance.state >= Instance.STATE_FAILED:
+                continue
+            if task.state != Task.STATE_SUCCEEDED:
+                nodes.outdated.append(task.key)
+            elif situation.made_here(instance.name) and instance.name not in broken:
+                broken[instance.name] = f"it was set up with {name}, which was given up"
+                gone.append(instance.name)
 
 
 def _does_not_answer(instance: Instance, reason: str) -> bool:

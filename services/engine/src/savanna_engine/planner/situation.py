@@ -10,7 +10,7 @@ from savanna.cluster.v1.cluster_pb2 import Cluster, Instance
 from savanna.operation.v1.operation_pb2 import Failure, Task
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from savanna.conductor.v1 import facts_service_pb2 as facts_service
     from savanna.operation.v1.operation_pb2 import TaskSpec
@@ -47,6 +47,22 @@ class Situation:
     def tasks_about(self, instance: str) -> list[facts_service.TaskSummary]:
         """List the stored tasks about an instance."""
         return self._by_instance.get(instance, [])
+
+    @cached_property
+    def _told_of(self) -> dict[str, list[facts_service.TaskSummary]]:
+        found = defaultdict(list)
+        for each in self.facts.tasks:
+            if each.kind != "run_script" or each.state not in (*_OPEN, Task.STATE_SUCCEEDED):
+                continue
+            named = {self.tasks[need].instance for need in each.needs if need in self.tasks}
+            for instance in named - {"", each.instance}:
+                found[instance].append(each)
+        return found
+
+    def told_of(self, instance: str) -> list[facts_service.TaskSummary]:
+        """List scripts on other instances, open or done, that waited for something about this
+        one."""
+        return self._told_of.get(instance, [])
 
     @cached_property
     def failed_tasks(self) -> list[facts_service.TaskSummary]:
@@ -93,14 +109,16 @@ class Situation:
         """Say whether this operation asked the cloud for an instance."""
         return f"create/{instance}" in self.tasks
 
-    def current_key(self, key: str) -> str:
+    def current_key(self, key: str, dropped: Collection[str] = ()) -> str:
         """Give the key under which a step is to be stored or was stored.
 
-        A step that was skipped never ran; when it is wanted again, it is stored once more under the
-        next name.
+        A step that was skipped, or is being dropped, does not count; when it is wanted again, it is
+        stored once more under the next name.
         """
         name, number = key, 1
-        while (task := self.tasks.get(name)) is not None and task.state == Task.STATE_SKIPPED:
+        while (task := self.tasks.get(name)) is not None and (
+            task.state == Task.STATE_SKIPPED or name in dropped
+        ):
             number += 1
             name = f"{key}~{number}"
         return name
