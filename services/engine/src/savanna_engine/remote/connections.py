@@ -48,6 +48,12 @@ class Deadline:
         return time.monotonic() >= self._end
 
 
+def close_quietly(channel: paramiko.Channel) -> None:
+    """Close a channel; whether the other side can still be told does not matter."""
+    with contextlib.suppress(SSHException, OSError, EOFError):
+        channel.close()
+
+
 class Connections:
     """A bounded pool: what was used least recently gives way to a new host.
 
@@ -138,8 +144,11 @@ class _Line:
         if not self._free.acquire(timeout=deadline.left()):
             raise HostUnreachable(f"{host.instance} is busy with other commands")
         try:
-            with contextlib.closing(self._open(host, deadline)) as channel:
+            channel = self._open(host, deadline)
+            try:
                 yield channel
+            finally:
+                close_quietly(channel)
         finally:
             self._free.release()
 
@@ -211,6 +220,9 @@ class _Connection:
         except BaseException:
             self.close()
             raise
+        # paramiko looks up ten times a second whether it is to end: hundreds of idle connections
+        # would keep a processor busy. Here it is woken instead, see close.
+        self._socket.settimeout(_SILENCE)
 
     @property
     def alive(self) -> bool:
@@ -221,7 +233,7 @@ class _Connection:
         return channel
 
     def close(self) -> None:
-        # The reading thread looks up ten times a second; a socket that is shut wakes it at once.
+        # Wakes the thread that reads.
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._fabric.client.close()

@@ -11,10 +11,12 @@ from paramiko.ssh_exception import SSHException
 
 from savanna_engine.remote import far_side
 from savanna_engine.remote.base import RunState
-from savanna_engine.remote.connections import Connections, Deadline
+from savanna_engine.remote.connections import Connections, Deadline, close_quietly
 from savanna_engine.remote.errors import HostUnreachable, RunNotFound, RunTimeout
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import paramiko
 
     from savanna_engine.remote.base import Command, Host, RunId
@@ -126,15 +128,15 @@ class FabricRemote:
 
 def _send(channel: paramiko.Channel, call: far_side.Call, deadline: Deadline) -> None:
     # paramiko waits for the reply to a command without end: closing the channel ends that wait.
-    watch = threading.Timer(deadline.left(), channel.close)
+    watch = threading.Timer(deadline.left(), close_quietly, [channel])
     watch.start()
     try:
         channel.exec_command(call.line)
         channel.settimeout(deadline.left())
         # A host that has answered before it heard all closes its end: the answer is there to read.
-        with contextlib.suppress(OSError):
-            for piece in call.payload:
-                channel.sendall(piece)
+        with contextlib.suppress(OSError, EOFError):
+            for block in _blocks(call.payload):
+                channel.sendall(block)
             channel.shutdown_write()
     except SSHException as error:
         if deadline.passed:
@@ -142,6 +144,13 @@ def _send(channel: paramiko.Channel, call: far_side.Call, deadline: Deadline) ->
         raise
     finally:
         watch.cancel()
+
+
+def _blocks(pieces: tuple[bytes, ...]) -> Iterator[bytes]:
+    # paramiko copies what is left of a piece after each packet: a large one would take minutes.
+    for piece in pieces:
+        for start in range(0, len(piece), _BLOCK):
+            yield piece[start : start + _BLOCK]
 
 
 def _receive(channel: paramiko.Channel, deadline: Deadline) -> bytes:
