@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import uuid
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
 
 from savanna.cluster.v1 import cluster_pb2
-from savanna.conductor.v1 import cluster_service_pb2 as clusters_pb2
+from savanna.conductor.v1 import catalog_service_pb2 as catalog_pb2
 from savanna.conductor.v1 import (
+    catalog_service_pb2_grpc,
     cluster_service_pb2_grpc,
     execution_service_pb2_grpc,
     facts_service_pb2_grpc,
 )
+from savanna.conductor.v1 import cluster_service_pb2 as clusters_pb2
 from savanna.conductor.v1 import execution_service_pb2 as execution
 from savanna_conductor.main import build
 from savanna_conductor.settings import ConductorSettings
@@ -37,6 +40,8 @@ class Conductor:
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self.clusters = cluster_service_pb2_grpc.ClusterServiceStub(channel)
+        self.catalog = catalog_service_pb2_grpc.CatalogServiceStub(channel)
+        self.jobs = cluster_service_pb2_grpc.JobServiceStub(channel)
         self.operations = cluster_service_pb2_grpc.OperationServiceStub(channel)
         self.execution = execution_service_pb2_grpc.ExecutionServiceStub(channel)
         self.facts = facts_service_pb2_grpc.FactsServiceStub(channel)
@@ -60,6 +65,14 @@ class Conductor:
         name = clusters_pb2.OwnedName(project_id=PROJECT, id=cluster_id)
         answer = await self.clusters.GetClusters(clusters_pb2.GetClustersRequest(names=[name]))
         return answer.clusters[0]
+
+    async def item(
+        self, item: catalog_pb2.Item, *, project_id: str = PROJECT, request_id: str = ""
+    ) -> catalog_pb2.Item:
+        request = catalog_pb2.CreateItemRequest(
+            project_id=project_id, item=item, request_id=request_id
+        )
+        return (await self.catalog.CreateItem(request)).item
 
     async def session(self) -> str:
         session_id = str(uuid.uuid4())
@@ -109,6 +122,14 @@ async def new_owner(conductor: Conductor) -> Owner:
     return Owner(conductor, scheduler_id)
 
 
+@asynccontextmanager
+async def running(settings: ConductorSettings) -> AsyncIterator[Conductor]:
+    """Run a conductor."""
+    parts = build(settings)
+    async with serving.running([parts]), connect(parts.addresses[0]) as channel:
+        yield Conductor(channel)
+
+
 @pytest.fixture
 def settings(database_url: str, tmp_path: Path) -> ConductorSettings:
     """Short leases, so that tests see them end."""
@@ -122,6 +143,7 @@ def settings(database_url: str, tmp_path: Path) -> ConductorSettings:
         scheduler_lease_seconds=0.5,
         engine_lease_seconds=0.5,
         look_seconds=0.05,
+        job_binary_limit=2**20,
         drain_seconds=0.5,
     )
 
@@ -129,6 +151,13 @@ def settings(database_url: str, tmp_path: Path) -> ConductorSettings:
 @pytest.fixture
 async def conductor(settings: ConductorSettings) -> AsyncIterator[Conductor]:
     """Run a conductor."""
-    parts = build(settings)
-    async with serving.running([parts]), connect(parts.addresses[0]) as channel:
-        yield Conductor(channel)
+    async with running(settings) as it:
+        yield it
+
+
+@pytest.fixture
+async def other_conductor(settings: ConductorSettings, tmp_path: Path) -> AsyncIterator[Conductor]:
+    """Run a second conductor on the same database."""
+    listen = f"unix:{tmp_path}/other.sock"
+    async with running(settings.model_copy(update={"listen": listen})) as it:
+        yield it
