@@ -8,7 +8,8 @@ trace go along, the time-out is what is left of the caller's, and failures come 
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack, asynccontextmanager
+import inspect
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -127,12 +128,17 @@ def _wrapped(handler: Any, call: Call) -> Any:  # noqa: ANN401 - grpc's handler 
             return await behavior(request, context)
         raise AssertionError("a layer swallowed a failure")
 
-    async def stream(request: object, context: Context) -> AsyncIterator[object]:
+    async def stream(request: object, context: Context) -> None:
+        # No generator: one that its caller gives up is closed in another context than it ran in.
         async with AsyncExitStack() as stack:
             for layer in LAYERS:
                 await stack.enter_async_context(layer(call, context))
-            async for response in behavior(request, context):
-                yield response
+            responses = behavior(request, context)
+            if inspect.isawaitable(responses):
+                await responses
+                return
+            async for response in await stack.enter_async_context(aclosing(responses)):
+                await context.write(response)
 
     make = {
         (False, False): grpc.unary_unary_rpc_method_handler,

@@ -50,7 +50,7 @@ def load(kind: type[S], **given: Any) -> S:  # noqa: ANN401 - the fields of the 
     prefix = kind.model_config.get("env_prefix", "")
     known = {f"{prefix}{name}".upper() for name in kind.model_fields}
     for name in os.environ:
-        if name.upper().startswith(prefix) and name.upper() not in known:
+        if prefix and name.upper().startswith(prefix) and name.upper() not in known:
             near = difflib.get_close_matches(name.upper(), known, n=1)
             hint = f"did you mean {near[0]}?" if near else f"known are: {', '.join(sorted(known))}"
             raise SettingsError(f"{name} is not a setting; {hint}")

@@ -60,8 +60,6 @@ class Schedulers:
             session.end()
             if not self._ending:
                 log.warning("session_over", session_id=session.id)
-        # The lifecycle ends this loop; returning earlier is no failure.
-        await asyncio.Event().wait()
 
     async def drain(self) -> None:
         """Take nothing more, let what runs end, hand back what does not end in time."""

@@ -61,8 +61,6 @@ class SchedulerService(scheduler_service_pb2_grpc.SchedulerServiceServicer):
             short = 0 if time.monotonic() - begin > _LONG_LIFE else short + 1
             if not self._ending:
                 await asyncio.sleep(_REST.delay(short or 1, self._chance.random()))
-        # The lifecycle ends this loop; returning earlier is no failure.
-        await asyncio.Event().wait()
 
     async def _live(self) -> None:
         incarnation = self._incarnation = Incarnation(
