@@ -71,6 +71,7 @@ class Walk:
     _plan_is_due: bool = True
     _plan_out: Answer | None = None
     _overtaken: bool = False
+    _ending: Conclusion | None = None
     _known: dict[str, Instance] = field(default_factory=dict)
     _needing: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
 
@@ -118,7 +119,7 @@ class Walk:
 
     def may_plan(self) -> bool:
         alone = not (self.cancel_requested and self.running())
-        return self._plan_is_due and self._plan_out is None and self.conclusion is None and alone
+        return self._plan_is_due and self._plan_out is None and self._ending is None and alone
 
     def plan_is_out(self) -> bool:
         return self._plan_out is not None
@@ -133,11 +134,15 @@ class Walk:
         assert answer is not None
         self.answers.append(answer)
         self._learn(answer.facts)
+        if answer.conclusion is not None:
+            # It ends when nothing of it runs any more.
+            self._ending = answer.conclusion
+            for key in self.running():
+                self._unwant(key)
+            self._settle()
+            return answer
         for key in answer.unwanted:
             self._unwant(key)
-        if answer.conclusion is not None and not self.running():
-            self.conclusion = answer.conclusion
-            return answer
         stored = [each for each in answer.specs if each.key not in self.tasks]
         for spec in stored:
             self.tasks[spec.key] = Stored(spec)
@@ -146,14 +151,14 @@ class Walk:
         for spec in stored:
             self._skip_if_hopeless(spec.key)
         if not stored and not self._open() and not self._plan_is_due:
-            if not self._overtaken and not answer.unwanted:
+            if not self._overtaken:
                 raise Stuck(f"plan {self.plans} found nothing to do and no end")
             self._plan_is_due = True
         return answer
 
     def able(self) -> list[str]:
         """List what engines could begin."""
-        return [key for key in self.tasks if self.is_able(key)]
+        return [] if self._ending else [key for key in self.tasks if self.is_able(key)]
 
     def is_able(self, key: str) -> bool:
         task = self.tasks[key]
@@ -300,7 +305,12 @@ class Walk:
             for each in reversed(self.tasks.values())
         )
 
+    def _settle(self) -> None:
+        if self._ending is not None and not self.running():
+            self.conclusion = self._ending
+
     def _after(self, *, changed: bool) -> None:
+        self._settle()
         self._overtaken = True
         if changed or (not self._open() and self._plan_out is None):
             self._plan_is_due = True
@@ -309,6 +319,8 @@ class Walk:
         task = self.tasks[key]
         if task.state == Task.STATE_PENDING:
             task.state = Task.STATE_SKIPPED
+            self._give_up_needing(key)
+            self._overtaken = True
         elif task.state == Task.STATE_ASSIGNED:
             task.is_unwanted = True
 
