@@ -40,6 +40,27 @@ def test_a_plan_that_finds_nothing_to_do_and_no_end_is_told_to_the_user() -> Non
     assert stage.database.operations["op"].message.failure.reason == "PLAN_STUCK"
 
 
+def test_a_plan_that_did_not_know_the_news_is_asked_again_before_it_counts_as_stuck() -> None:
+    stage = Stage()
+    engine = stage.begin(step("bad"), step("runs"))
+    engine.fail("bad")
+    # Its facts are read here, while the other task still runs.
+    engine.succeed("runs")
+    engine.succeed("plan/2", unwanted=["runs"])
+    assert "plan/3" in engine.running
+    engine.succeed("plan/3")
+    assert stage.outcome() == "FAILED"
+
+
+def test_unwanting_the_last_open_tasks_leads_to_another_plan() -> None:
+    stage = Stage()
+    engine = stage.begin(step("bad"), step("waits"), slots={"plan": 1, "ssh": 1})
+    engine.fail(next(iter(engine.running)))
+    engine.not_yet(next(key for key in engine.running if key != "plan/2"), 60.0)
+    engine.succeed("plan/2", unwanted=["waits", "bad"])
+    assert "plan/3" in engine.running
+
+
 def test_a_plan_that_asks_only_for_what_is_stored_already_is_stuck_too() -> None:
     stage = Stage()
     engine = stage.begin(step("a"))
@@ -139,6 +160,23 @@ def test_a_concluding_plan_that_is_lost_is_made_again() -> None:
     stage.wait(10.0, other, heir)
     assert stage.outcome() == "PENDING"
     assert "plan/2" in heir.running
+
+
+def test_a_conclusion_is_not_recorded_while_its_plan_is_being_taken_back() -> None:
+    stage = Stage()
+    other = stage.engine("e2", slots={"ssh": 2})
+    engine = stage.begin(step("bad"), step("runs"), slots={"plan": 1})
+    other.fail("bad")
+    engine.succeed("plan/2", end=Operation.STATE_FAILED)
+    engine.disconnect()
+    stage.wait(6.3, other)
+    stage.holds_commits = True
+    stage.wait(0.5, other)
+    assert len(stage.commits) == 1
+    other.stop("runs")
+    stage.go_on()
+    assert not stage.abandoned
+    assert stage.database.task("plan/2").lost_attempts == 1
 
 
 def test_what_a_plan_spawns_while_it_can_never_run_is_skipped() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from savanna.operation.v1 import operation_pb2
+from savanna.scheduler.v1 import scheduler_service_pb2 as stream
 from tests.unit.scheduler.stage import Engine, Stage, step
 
 Operation = operation_pb2.Operation
@@ -81,6 +82,24 @@ def test_results_that_were_not_acknowledged_are_taken_by_the_heir() -> None:
     engine.succeed("a")
     assert heir.state("a") == "SUCCEEDED"
     assert ("op:a", 1) in engine.acknowledged
+
+
+def test_an_owner_that_is_late_does_not_acknowledge_results_of_newer_attempts() -> None:
+    stage = Stage()
+    engine = stage.begin(step("a"))
+    engine.refuse("a", "STALE_OFFER")
+    stage.holds_commits = True
+    heir = take_over(stage)
+    engine.stage = heir
+    engine.hello()
+    heir.wait(0.2, engine)
+    assert engine.running["a"].attempt.epoch == 2
+    engine.acknowledged.clear()
+    engine.stage = stage  # It is still connected to both.
+    result = stream.Result(attempt=engine.running["a"].attempt, succeeded=stream.Succeeded())
+    for _ in range(2):
+        engine.say(result)
+    assert engine.acknowledged == []
 
 
 def test_waiting_times_and_patience_survive() -> None:

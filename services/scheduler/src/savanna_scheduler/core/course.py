@@ -47,8 +47,8 @@ class Course:
                 self.skip(node)
             for node in nodes:
                 self._core.make_ready(node)
-            if not nodes and graph.open_tasks == 0 and not graph.plan_asked:
-                self.end(graph, Operation.STATE_FAILED, stuck(graph))
+            if not nodes:
+                self.look_for_more(graph)
 
         self._core.decide(changes.spawn(graph.id, specs), stored)
 
@@ -68,6 +68,16 @@ class Course:
                 self._core.make_ready(node)
 
         self._core.decide(changes.spawn(graph.id, [spec]), stored)
+
+    def look_for_more(self, graph: OperationGraph) -> None:
+        """Plan again when nothing is left; but a plan that knew of everything and found neither a
+        step nor an end would find the same again."""
+        if graph.open_tasks or graph.plan_asked or graph.ending is not None:
+            return
+        if graph.has_news:
+            self.plan_again(graph)
+        else:
+            self.end(graph, Operation.STATE_FAILED, stuck(graph))
 
     def go_on(self, graph: OperationGraph) -> None:
         """See what follows when an engine has one task less: the end, or a plan that waited for
@@ -184,7 +194,7 @@ class Course:
         if ending.plan is None:
             if graph.assigned == 0:
                 self._record_end(graph, ending)
-        elif graph.assigned == 1:
+        elif graph.assigned == 1 and ending.plan.attempt not in self._core.results.recording:
             graph.is_over = True
             self._core.results.record_conclusion(ending)
             # In one transaction with the plan's facts: they say what becomes of the cluster.

@@ -127,6 +127,9 @@ class OperationGraph:
     plan_asked: bool = False
     """The next plan is being stored."""
 
+    has_news: bool = True
+    """Something happened since the last plan was handed out that it may not know of."""
+
     ending: Ending | None = None
     """Set: nothing more is handed out."""
 
@@ -191,6 +194,7 @@ class OperationGraph:
         """Take a task out of an engine's hands; it is still to be done."""
         node.phase = Phase.WAITING
         self.assigned -= 1
+        self.has_news |= not node.spec.is_plan
 
     def end(self, node: TaskNode, *, succeeded: bool) -> list[TaskNode]:
         """End a task; gives those that now wait for nothing."""
@@ -198,6 +202,7 @@ class OperationGraph:
             self.assigned -= 1
         node.phase = Phase.ENDED
         self.open_tasks -= 1
+        self.has_news |= not node.spec.is_plan
         if not succeeded:
             return []
         self.succeeded.add(node.spec.key)

@@ -77,6 +77,7 @@ class Results:
             self.recording.discard(attempt)
             if verdict.code == Verdict.CODE_SESSION_ALIVE:
                 self._core.still_held(node)
+                self._core.course.go_on(node.graph)
                 return
             self._core.must_apply(verdict)
             node.lost += 1
@@ -130,12 +131,8 @@ class Results:
             course.give_up(graph, key)
         if result.spawn:
             course.spawn(graph, list(result.spawn))
-        elif graph.open_tasks == 0 and not graph.plan_asked:
-            if node.spec.is_plan:
-                # The same facts would give the same again.
-                course.end(graph, Operation.STATE_FAILED, failures.stuck(graph))
-            else:
-                course.plan_again(graph)
+        else:
+            course.look_for_more(graph)
 
     def _not_yet(self, node: TaskNode, result: stream.NotYet) -> None:
         if node.unwanted:

@@ -259,8 +259,16 @@ class SchedulerCore:
             node = self._held(event.session_id, *attempt)
             if node is not None:
                 self.results.take(node, result)
-            elif ref.task_id in self.tasks or ref.task_id in self._past:
+            elif self._is_past(*attempt):
                 self.outbox.acknowledge(event.session_id, *attempt)
+
+    def _is_past(self, task_id: str, epoch: int) -> bool:
+        """Say whether an attempt surely has ended; one that is newer than ours belongs to a newer
+        owner."""
+        node = self.tasks.get(task_id)
+        if node is None:
+            return task_id in self._past
+        return epoch < node.epoch or (epoch == node.epoch and not node.is_out)
 
     def _held(self, session_id: str, task_id: str, epoch: int) -> TaskNode | None:
         node = self.tasks.get(task_id)
@@ -328,6 +336,7 @@ class SchedulerCore:
     def _hand_out(self, node: TaskNode, session: Session) -> None:
         if node.spec.is_plan:
             self.course.acknowledge_cancel(node.graph)
+            node.graph.has_news = False
         node.phase = Phase.ASSIGNING
         node.epoch += 1
         node.session_id = session.id
