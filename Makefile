@@ -39,6 +39,9 @@ test: setup ## Every test; the last line says how many passed
 check: setup lint types ## What CI runs: lint, types, and last the tests
 	@$(MAKE) --no-print-directory test
 
+demo: setup ## Launch a real Spark cluster on this machine, run real jobs, clean up (KEEP=1 leaves it up)
+	@$(BIN)/python tools/demo
+
 docs: ## Generate docs/settings.md
 	@$(BIN)/python tools/settings_page
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
 BIN = Path(sys.executable).parent
 NEXT = """\
 Three things to try next:
@@ -74,10 +75,12 @@ class Demo:
         with self.step("Launch a Spark cluster of three hosts"):
             self.savanna("cluster", "create", "-f", str(HERE / "cluster.yaml"), "--watch")
         self.count_words()
-        with self.step("Compute Pi: a program from Spark's own jar"):
+        with self.step("Compute Pi with a program in a jar"):
+            jar = ROOT / ".savanna" / "spark-pi.jar"
+            _compile(HERE / "SparkPi.scala", jar)
             self.savanna(
-                "job", "run", "--cluster", "demo", "--main", str(_examples_jar()),
-                "--class", "org.apache.spark.examples.SparkPi", "--logs", "--", "20",
+                "job", "run", "--cluster", "demo", "--main", str(jar),
+                "--class", "savanna.demo.SparkPi", "--logs", "--", "20",
             )  # fmt: skip
         self.show_times()
         with self.step("Scale out to four hosts"):
@@ -158,7 +161,7 @@ class Demo:
 
     def savanna(self, *words: str) -> None:
         """Run the command of users, its output shown."""
-        shown = [each.replace(f"{HERE.parent.parent}/", "") for each in words]
+        shown = [each.replace(f"{ROOT}/", "") for each in words]
         self.console.print(f"$ savanna {' '.join(shown)}", style="dim", markup=False, soft_wrap=True)
         sys.stdout.flush()
         done = subprocess.run([str(BIN / "savanna"), *words], env=self.environment(), check=False)
@@ -212,11 +215,11 @@ def main() -> int:
     return code
 
 
-def _examples_jar() -> Path:
-    import pyspark
-
-    folder = Path(pyspark.__file__).parent / "examples" / "jars"
-    return next(folder.glob("spark-examples_*.jar"))
+def _compile(source: Path, jar: Path) -> None:
+    """Compile a program; the first time takes some seconds."""
+    command = [sys.executable, str(ROOT / "tools" / "spark_jar"), str(source), str(jar)]
+    if subprocess.run(command, check=False).returncode:
+        raise DemoError(f"{source.name} could not be compiled")
 
 
 def _free_ports(*wanted: int) -> tuple[int, ...]:
