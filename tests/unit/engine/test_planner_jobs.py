@@ -179,6 +179,30 @@ def test_a_job_whose_preparation_fails_never_starts(walk: Walk) -> None:
     assert "prepare failed" in walk.job_now.status_description
 
 
+def test_a_job_is_stopped_only_when_its_start_is_over(walk: Walk) -> None:
+    plain = walk.reply
+
+    def reply(request: PlanRequest) -> PlanResponse | Refusal:
+        response = plain(request)
+        assert isinstance(response, PlanResponse)
+        response.steps.add(key="beside", instance="c1-worker-0", run_script=Script(text=":"))
+        return response
+
+    walk.reply = reply
+    walk.plan()
+    walk.begin("run/start")
+    walk.begin("beside")
+    walk.fail("beside")
+
+    walk.plan()
+    assert walk.tasks["run/start"].is_unwanted
+    assert not walk.keys("stop/")
+    walk.stop("run/start")
+
+    assert walk.finish().failure.task_key == "beside"
+    assert walk.state_of("stop/run") == Task.STATE_SUCCEEDED
+
+
 def test_a_cancel_while_a_failed_job_is_stopped_still_stops_it(walk: Walk) -> None:
     walk.plan()
     walk.do("run/start")

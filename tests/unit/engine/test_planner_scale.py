@@ -139,9 +139,9 @@ def test_a_scale_waits_for_what_it_stops_before_it_ends() -> None:
     walk.begin("decommission/c1-worker-2")
     walk.fail("decommission/c1-worker-2")
 
-    walk.plan()
+    answer = walk.plan()
 
-    assert walk.conclusion is None
+    assert answer.conclusion is None
     assert walk.tasks["decommission/c1-worker-1"].is_unwanted
     walk.stop("decommission/c1-worker-1")
     walk.plan()
