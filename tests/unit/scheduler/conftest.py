@@ -50,10 +50,12 @@ class Place:
             )
         )
 
-    def scheduler(self, name: str) -> AbstractAsyncContextManager[object]:
+    def scheduler(self, name: str, conductor: str = "") -> AbstractAsyncContextManager[object]:
         """Run a scheduler."""
         given = SchedulerSettings(
-            listen=self.address(name), conductor=self.conductor_address, drain_seconds=0.5
+            listen=self.address(name),
+            conductor=conductor or self.conductor_address,
+            drain_seconds=2.0,
         )
         return serving.running([build_scheduler(given)])
 

@@ -17,6 +17,7 @@ from savanna.scheduler.v1 import scheduler_service_pb2_grpc
 from savanna_kit import errors, serving, status
 from savanna_kit.channels import connect
 from tests.unit.conductor.conftest import PROJECT, Conductor
+from tests.unit.scheduler import bad_line
 from tests.unit.scheduler.scripted_engine import ScriptedEngine
 from tests.unit.scheduler.stage import step
 
@@ -147,6 +148,53 @@ async def test_a_scheduler_that_ends_hands_over_without_a_pause(
             await after.get("b")
             assert time.monotonic() - begin < 1.0
     assert (await state(conductor, operation_id, "a")).lost_attempts == 0
+
+
+async def test_answers_of_commits_that_are_lost_lose_nothing(
+    place: Place, conductor: Conductor
+) -> None:
+    operation_id = (await conductor.create()).operation.id
+    parts, line = bad_line.build(place.address("line"), place.conductor_address)
+    line.loses_every = 2
+    engine = ScriptedEngine()
+    async with (
+        serving.running([parts]),
+        place.scheduler("s1", place.address("line")),
+        engine.connected(place.address("s1")),
+    ):
+        await engine.succeed("plan/1", spawn=[step("a"), step("b", "a")])
+        await engine.succeed("a")
+        await engine.succeed("b")
+        await engine.succeed("plan/2", end=Operation.STATE_SUCCEEDED)
+    assert line.lost >= 2
+    history = await read(conductor, operation_id)
+    assert history.operation.state == Operation.STATE_SUCCEEDED
+    assert all(len(each.attempts) == 1 for each in history.tasks)
+
+
+async def test_a_commit_under_way_arrives_before_a_scheduler_hands_over(
+    place: Place, conductor: Conductor
+) -> None:
+    operation_id = (await conductor.create()).operation.id
+    parts, line = bad_line.build(place.address("line"), place.conductor_address)
+    engine = ScriptedEngine()
+    async with serving.running([parts]), AsyncExitStack() as streams, AsyncExitStack() as first:
+        await first.enter_async_context(place.scheduler("s1", place.address("line")))
+        await streams.enter_async_context(engine.connected(place.address("s1")))
+        assignment = await engine.get("plan/1")
+        line.delay = 0.3
+        given = asyncio.create_task(engine.succeed("plan/1", spawn=[step("a")]))
+        await asyncio.sleep(0.1)
+        begin = time.monotonic()
+        await first.aclose()
+        assert time.monotonic() - begin < 1.0
+        assert await given == (assignment.attempt.task_id, 1)
+        heir = ScriptedEngine("e2")
+        begin = time.monotonic()
+        async with place.scheduler("heir"), heir.connected(place.address("heir")):
+            await heir.succeed("a")
+        assert time.monotonic() - begin < 0.9, "the lease was not given up"
+    assert (await state(conductor, operation_id, "a")).state == Task.STATE_SUCCEEDED
 
 
 async def test_the_conductor_may_be_restarted(place: Place) -> None:
