@@ -54,6 +54,7 @@ class Demo:
         self.console = Console(highlight=False)
         self.times: list[tuple[str, float]] = []
         self.begun = time.monotonic()
+        self.is_up = False
         rest, grpc = _free_ports(8386, 8387)
         self.mesh = Mesh(
             MeshPlan(
@@ -70,6 +71,7 @@ class Demo:
         with self.step("Start Savanna: gateway, conductor, scheduler, two engines, Spark plugin"):
             (self.folder / "sockets").mkdir(mode=0o700)
             self.mesh.__enter__()
+            self.is_up = True
         self.console.print(f"  logs in {self.mesh.plan.folder}", style="dim")
         self.show_rest()
         with self.step("Launch a Spark cluster of three hosts"):
@@ -90,12 +92,16 @@ class Demo:
 
     def end(self) -> None:
         """Remove the cluster through the API, then end the services."""
-        with self.step("Clean up"):
-            self.savanna("cluster", "delete", "demo", "--yes", "--watch")
+        if self.is_up and json.loads(self.asked("cluster", "list", "-o", "json"))["clusters"]:
+            with self.step("Clean up"):
+                self.savanna("cluster", "delete", "demo", "--yes", "--watch")
         self.mesh.close()
         left = purge(self.folder / "data" / "hosts")
         if left:
             raise DemoError(f"{left} hosts were left behind and had to be removed by force")
+
+    def tell(self) -> None:
+        """Say how long everything took, and what to try next."""
         self.console.print()
         for title, seconds in self.times:
             self.console.print(f"  {seconds:6.1f} s  {title}")
@@ -147,7 +153,9 @@ class Demo:
         self.console.print("\nThe cluster stays up until Ctrl-C.", style="bold")
         self.savanna("cluster", "show", "demo")
         self.console.print(f"  REST   http://{self.mesh.plan.rest}/v2")
-        self.console.print(f"  gRPC   {self.mesh.plan.grpc}: savanna --address {self.mesh.plan.grpc}")
+        self.console.print(
+            f"  gRPC   {self.mesh.plan.grpc}: savanna --address {self.mesh.plan.grpc}"
+        )
         self.console.print(f"  logs   {self.mesh.plan.folder}")
         threading.Event().wait()
 
@@ -162,7 +170,9 @@ class Demo:
     def savanna(self, *words: str) -> None:
         """Run the command of users, its output shown."""
         shown = [each.replace(f"{ROOT}/", "") for each in words]
-        self.console.print(f"$ savanna {' '.join(shown)}", style="dim", markup=False, soft_wrap=True)
+        self.console.print(
+            f"$ savanna {' '.join(shown)}", style="dim", markup=False, soft_wrap=True
+        )
         sys.stdout.flush()
         done = subprocess.run([str(BIN / "savanna"), *words], env=self.environment(), check=False)
         if done.returncode:
@@ -200,6 +210,8 @@ def main() -> int:
             demo.console.print(f"\nThe demo stopped: {error}", style="red", markup=False)
             code = 1
         demo.end()
+        if code == 0:
+            demo.tell()
     except KeyboardInterrupt:
         code = 130
     except (DemoError, SavannaError, OSError) as error:
