@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 BIN := .venv/bin
-CODE := libs services plugins tests tools/setup tools/protos tools/settings_page
+CODE := libs services plugins tests tools/setup tools/protos tools/spark_jar tools/settings_page tools/demo
 
 .PHONY: help setup lock protos fmt lint types test check demo docs bench-launch bench-api clean
 

@@ -8,10 +8,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from importlib.metadata import distributions
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from pathlib import Path
 
 _TEXTS = re.compile(r".*/(METADATA|LICEN[CS]E[^/]*|NOTICE[^/]*|AUTHORS[^/]*)", re.IGNORECASE)
 LEAST_BYTES = 1_000_000
@@ -23,7 +20,7 @@ def write_text(path: Path) -> int:
         for each in sorted(distributions(), key=lambda each: each.name.lower()):
             for file in sorted(each.files or (), key=str):
                 if _TEXTS.fullmatch(str(file)):
-                    stream.write(file.locate().read_text(errors="replace"))
+                    stream.write(Path(str(file.locate())).read_text(errors="replace"))
                     stream.write("\n")
     size = path.stat().st_size
     if size < LEAST_BYTES:
