@@ -204,6 +204,25 @@ def test_removing_can_be_repeated_and_removing_what_never_was_succeeds(cloud: Cl
     assert deleted(cloud, order.instance_id)
 
 
+def test_removing_nobody_removes_nobody(cloud: Cloud) -> None:
+    order = order_for(cloud)
+    cloud.create_server(order)
+    assert cloud.delete_server("")
+    assert settled(cloud, order.instance_id).status is ServerStatus.RUNNING
+
+
+def test_makers_and_removers_of_one_server_at_once_leave_it_whole_or_gone(cloud: Cloud) -> None:
+    order = order_for(cloud)
+    verbs = [lambda: cloud.create_server(order), lambda: cloud.delete_server(order.instance_id)]
+    with ThreadPoolExecutor(max_workers=6) as threads:
+        for each in [threads.submit(verbs[turn % 2]) for turn in range(12)]:
+            each.result()
+    assert deleted(cloud, order.instance_id)
+    assert list(cloud.find_servers()) == []
+    cloud.create_server(order)
+    assert settled(cloud, order.instance_id).status is ServerStatus.RUNNING
+
+
 def test_a_removed_server_can_be_made_again(cloud: Cloud) -> None:
     order = order_for(cloud)
     cloud.create_server(order)
@@ -256,6 +275,8 @@ def test_what_is_not_offered_is_refused_in_a_sentence_and_nothing_is_made(
     with pytest.raises(CloudRefused, match=f"{kind} 'no-such-thing' does not exist"):
         cloud.create_server(wrong[kind])
     assert list(cloud.find_servers(cluster_id=order.cluster_id)) == []
+    assert list(cloud.find_servers(instance_id=order.instance_id)) == []
+    assert list(cloud.find_servers()) == []
     assert deleted(cloud, order.instance_id)
     assert list(cloud.find_servers()) == []
 
@@ -265,6 +286,7 @@ def test_a_full_cloud_says_so_and_has_room_again_after_a_removal(cloud: Cloud) -
     first = replace(order_for(cloud), flavor_id=largest.id)
     cloud.create_server(first)
     refused = fill(cloud, first)
+    assert list(cloud.find_servers(instance_id=refused.instance_id)) == []
     assert cloud.create_server(first).instance_id == first.instance_id
     assert deleted(cloud, first.instance_id)
     assert cloud.create_server(refused).instance_id == refused.instance_id

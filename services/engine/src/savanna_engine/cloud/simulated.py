@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 NETWORK_ID = str(uuid.uuid5(uuid.NAMESPACE_URL, "savanna:simulated:network"))
 PLAIN_IMAGE_ID = str(uuid.uuid5(uuid.NAMESPACE_URL, "savanna:simulated:image:plain"))
-SPARK_IMAGE_ID = str(uuid.uuid5(uuid.NAMESPACE_URL, "savanna:simulated:image:spark"))
 
 _CALL_SECONDS = 10.0
 _USER = "savanna"
@@ -55,14 +54,6 @@ _IMAGES = {
         username=_USER,
         description="Hosts that understand sleep, echo and exit",
         tags=["fake", "0.1"],
-        status="ACTIVE",
-    ),
-    SPARK_IMAGE_ID: cloud_pb2.Image(
-        id=SPARK_IMAGE_ID,
-        name="simulated-spark",
-        username=_USER,
-        description="Hosts that let scripts of Spark pass, without doing what they say",
-        tags=["spark", "4.3"],
         status="ACTIVE",
     ),
 }

@@ -10,7 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from savanna_engine.cloud.base import Server, ServerStatus
-from savanna_engine.cloud.errors import CloudRefused, CloudUnavailable, QuotaExceeded
+from savanna_engine.cloud.errors import (
+    CloudError,
+    CloudRefused,
+    CloudUnavailable,
+    QuotaExceeded,
+)
 from savanna_engine.cloud.local import catalog, marks
 from savanna_engine.cloud.local.hosts import choose_hosts
 from savanna_engine.cloud.local.records import Records
@@ -56,15 +61,18 @@ class LocalCloud:
     def create_server(self, order: ServerOrder) -> Server:
         """Make a host, or find the one of this instance id; what an interrupted make left is
         removed first."""
-        folder = self._records.folder(order.instance_id)
-        folder.mkdir(exist_ok=True, mode=0o755)
-        with self._records.locked(folder):
+        with self._records.begun(order.instance_id) as folder:
             record = self._records.read(order.instance_id)
             if record is not None and _alive(record):
                 return self._server(record)
             self._clean(order.instance_id)
-            self._check(order)
-            number = self._reserve(order.instance_id)
+            try:
+                self._check(order)
+                number = self._reserve(order.instance_id)
+            except CloudError:
+                # What was refused must not look like a host whose making was cut off.
+                folder.rmdir()
+                raise
             record = self._maker.make(order, number)
             self._records.write(record)
             return self._server(record)
@@ -89,11 +97,13 @@ class LocalCloud:
 
     def delete_server(self, instance_id: str) -> bool:
         """End all processes of a host, then remove its link, its address and its folder."""
+        if not instance_id:
+            return True
         folder = self._records.folder(instance_id)
         if not folder.exists():
             self._clean(instance_id)
             return True
-        with self._records.locked(folder):
+        with self._records.begun(instance_id):
             self._clean(instance_id)
             shutil.rmtree(folder, ignore_errors=True)
         return not folder.exists()

@@ -71,16 +71,30 @@ class Records:
     @contextmanager
     def locked(self, folder: Path) -> Iterator[None]:
         """Hold the only lock on a folder; locking the folder itself leaves no lock file behind."""
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        descriptor = _lock(folder)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
         finally:
             os.close(descriptor)
 
     def folder(self, instance_id: str) -> Path:
-        """Give the folder of a host, which may not exist."""
+        """Give the folder of a host, which may not exist.
+
+        Raises ``ValueError`` for what would name another folder.
+        """
+        if instance_id in ("", ".", "..") or "/" in instance_id:
+            raise ValueError(f"'{instance_id}' is no id of an instance")
         return self.hosts / instance_id
+
+    @contextmanager
+    def begun(self, instance_id: str) -> Iterator[Path]:
+        """Make the folder of a host, or find it, and hold the only lock on it."""
+        folder = self.folder(instance_id)
+        descriptor = _lock_made(folder)
+        try:
+            yield folder
+        finally:
+            os.close(descriptor)
 
     def read(self, instance_id: str) -> HostRecord | None:
         """Read the record of a host; None when it was never finished or is gone."""
@@ -143,6 +157,25 @@ class Records:
     def forget_cluster(self, cluster_id: str) -> None:
         """Remove what the hosts of a cluster shared."""
         shutil.rmtree(self.clusters / cluster_id, ignore_errors=True)
+
+
+def _lock(folder: Path) -> int:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    return descriptor
+
+
+def _lock_made(folder: Path) -> int:
+    """Make a folder and lock it; again when whoever held the lock before has removed it."""
+    while True:
+        folder.mkdir(exist_ok=True, mode=0o755)
+        try:
+            descriptor = _lock(folder)
+        except FileNotFoundError:
+            continue
+        if folder.exists() and os.fstat(descriptor).st_ino == folder.stat().st_ino:
+            return descriptor
+        os.close(descriptor)
 
 
 def write_atomically(path: Path, text: str) -> None:
