@@ -153,6 +153,17 @@ async def test_a_scheduler_whose_lease_was_taken_over_can_commit_nothing(
         await owner.claim()
 
 
+async def test_a_late_scheduler_goes_on_if_nobody_took_over(conductor: Conductor) -> None:
+    owner, graph, _ = await claimed(conductor)
+    await asyncio.sleep(0.6)
+    await conductor.create("c2")
+    assert [each.operation.cluster_name for each in (await owner.claim()).graphs] == ["c2"]
+    late = assign(graph.tasks[0], 1, await conductor.session())
+    assert codes(await owner.commit(late)) == [Verdict.CODE_APPLIED]
+    listed = await conductor.execution.ListSchedulers(execution.ListSchedulersRequest())
+    assert list(listed.schedulers) == []
+
+
 async def test_a_released_scheduler_hands_over_at_once_with_the_leases_of_running_work(
     conductor: Conductor,
 ) -> None:

@@ -39,7 +39,11 @@ def is_worthwhile(connection: Connection, request: execution.ClaimRequest) -> bo
     now = dialect.now(connection)
     reasons = select(
         exists().where(_free()),
-        exists().where(scheduler.c.lost.is_(False), scheduler.c.lease_until < now),
+        exists().where(
+            scheduler.c.lost.is_(False),
+            scheduler.c.lease_until < now,
+            scheduler.c.id != request.scheduler_id,
+        ),
         exists().where(_cancelled(request)),
         ~exists().where(scheduler.c.id == request.scheduler_id, scheduler.c.lost.is_(False)),
     )
@@ -52,9 +56,7 @@ def claim(transaction: Transaction, request: execution.ClaimRequest) -> executio
     Raises ``Aborted``.
     """
     leases.own_scheduler(transaction, request.scheduler_id)
-    leases.take_over_ended(transaction)
-    # The caller's own lease may have been among the ended ones.
-    leases.own_scheduler(transaction, request.scheduler_id)
+    leases.take_over_ended(transaction, but=request.scheduler_id)
     connection = transaction.connection
     table = schema.operation
     query = select(table).where(_free()).order_by(table.c.created)

@@ -73,11 +73,15 @@ def release_scheduler(transaction: Transaction, scheduler_id: str) -> None:
     _take_over(transaction, [scheduler_id])
 
 
-def take_over_ended(transaction: Transaction) -> None:
-    """Free the operations of all schedulers whose lease is over; from now on they can commit
-    nothing."""
+def take_over_ended(transaction: Transaction, *, but: str) -> None:
+    """Free the operations of schedulers whose lease is over, but for the one who asks: it lives.
+
+    From now on they can commit nothing.
+    """
     table = schema.scheduler
-    query = select(table.c.id).where(table.c.lost.is_(False), table.c.lease_until < transaction.now)
+    query = select(table.c.id).where(
+        table.c.lost.is_(False), table.c.lease_until < transaction.now, table.c.id != but
+    )
     _take_over(transaction, transaction.connection.execute(query).scalars().all())
 
 
