@@ -56,6 +56,7 @@ async def test_watching_writes_a_plain_line_for_each_host_and_step(
     result = await watched(stage, shell)
     assert result.code == 0
     lines = result.out.splitlines()
+    assert lines[0] == "Launching demo"
     assert "    0.4 s  demo-w-1  Create servers" + " " * 32 + "0.2 s" in lines
     assert sum("demo-w-1" in each for each in lines) == 5
     assert any("Push configs to nodes: failed, trying again" in each for each in lines)
@@ -271,6 +272,11 @@ async def test_ssh_has_key_and_pinned_host_key_only_while_it_runs(
     assert words[-3:] == ["savanna@198.18.0.4", "uptime", "-p"]
     assert "StrictHostKeyChecking=yes" in words
     assert not (tmp_path / words[1]).exists()
+    assert (await shell("cluster", "ssh", "demo", "--", "ls", "--", "-x")).code == 7
+    words = (tmp_path / "words").read_text().split()
+    assert words[-4:] == ["savanna@198.18.0.2", "ls", "--", "-x"]
+    without = await shell("cluster", "ssh", "demo", "w-1", "uptime")
+    assert without.code == 2
 
 
 @pytest.mark.parametrize(

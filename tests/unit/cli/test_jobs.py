@@ -60,6 +60,15 @@ async def test_a_program_is_sent_and_what_it_writes_is_printed(stage: Stage, she
 
 
 @pytest.mark.usefixtures("active")
+async def test_json_is_not_mixed_with_what_the_program_writes(stage: Stage, shell: Shell) -> None:
+    main = shell.file("count.sh", "wc\n")
+    played = {"state": Job.STATE_SUCCEEDED, "output": b"42 words\n"}
+    result = await followed(stage, shell, "--main", main, "-o", "json", **played)
+    assert result.data["job"]["state"] == "STATE_PENDING"
+    assert "42 words" in result.err
+
+
+@pytest.mark.usefixtures("active")
 async def test_the_same_file_is_sent_once_and_a_changed_one_beside_it(
     stage: Stage, shell: Shell
 ) -> None:

@@ -18,6 +18,7 @@ from tests.unit.api_gateway.test_grpc import cluster, group_template
 from tests.unit.client.stage import staged
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from tests.unit.client.stage import Stage
@@ -107,6 +108,22 @@ async def test_an_outage_that_lasts_too_long_is_raised(stage: Stage, client: Cli
         await anext(entries)
     assert caught.value.reason == UNREACHABLE
     assert stage.address in caught.value.message
+
+
+async def test_outages_with_quiet_times_between_do_not_add_up(stage: Stage, client: Client) -> None:
+    operation = await launch(client)
+    entries = client.watch(operation_id=operation.id, patience=0.5)
+    await anext(entries)
+    rest = asyncio.create_task(collected(entries))
+    async with asyncio.timeout(10):
+        for number in range(2):
+            await stage.stop_gateway()
+            await stage.start_gateway()
+            while len(stage.operations.asked) < number + 2:
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.3)
+        stage.end(operation.id, state=Operation.STATE_SUCCEEDED)
+        assert len(await rest) == 1
 
 
 async def test_watching_what_is_not_there_is_refused_at_once(client: Client) -> None:
@@ -200,6 +217,10 @@ def test_only_what_can_be_repeated_is_repeated() -> None:
 
 def tell_task(stage: Stage, operation: Operation, task_id: str) -> None:
     stage.tell(operation_id=operation.id, task_id=task_id, kind=JournalEntry.KIND_TASK_CREATED)
+
+
+async def collected(entries: AsyncIterator[JournalEntry]) -> list[JournalEntry]:
+    return [each async for each in entries]
 
 
 async def stored_binary(client: Client) -> JobBinary:

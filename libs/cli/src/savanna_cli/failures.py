@@ -69,13 +69,17 @@ def tell(to: Console, message: str) -> None:
 
 def tell_failure(to: Console, failure: Failure, following: str) -> None:
     """Show the evidence of a failure and the command to type next."""
-    to.print(Text.assemble("  ", (failure.reason or "FAILED", "red"), f"  {failure.message}"))
+    first, *more = failure.message.splitlines() or [""]
+    to.print(Text.assemble("  ", (failure.reason or "FAILED", "red"), f"  {first}"))
+    for line in more:
+        to.print(f"    {line}")
     to.print()
+    tail = failure.output_tail.rstrip("\n")
     pairs: list[tuple[str, str | Text]] = [
         ("host", failure.instance),
         ("command", failure.command),
         ("exit code", str(failure.exit_code) if failure.HasField("exit_code") else ""),
-        ("last lines", failure.output_tail.rstrip("\n")),
+        ("last lines", "" if tail in failure.message else tail),
         ("next", Text(following, style="bold")),
     ]
     output.show(to, output.facts(pairs, indent=2))

@@ -53,6 +53,7 @@ class Screen(Protocol):
 async def screen(to: Console, progress: Progress, title: str) -> AsyncIterator[Screen]:
     """Show progress until the block ends; the last picture stays."""
     if not to.is_terminal:
+        to.print(title)
         yield Lines(to, progress)
         return
     with Live(console=to, auto_refresh=False, transient=False) as live:

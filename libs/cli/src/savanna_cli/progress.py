@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 _PLAN = "plan"
+# What a launch, a scale and a delete begin with says no more than that they have begun.
+_FIRST_STATES = ("Validating", "Scaling", "Deleting")
 _TROUBLE = (Attempt.OUTCOME_FAILED, Attempt.OUTCOME_LOST)
 
 
@@ -200,9 +202,9 @@ def _task_skipped(progress: Progress, entry: JournalEntry, time: float) -> _Told
 
 def _cluster_changed(progress: Progress, entry: JournalEntry, time: float) -> _Told:
     del time
-    if entry.state == progress.state:
+    before, progress.state = progress.state, entry.state
+    if entry.state in (before, *_FIRST_STATES):
         return None
-    progress.state = entry.state
     mark = {"Error": Mark.FAILED, "Active": Mark.DONE}.get(entry.state, Mark.RUNNING)
     return progress.name, f"is now {entry.state}", mark
 

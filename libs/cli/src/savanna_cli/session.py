@@ -61,9 +61,9 @@ class Session:
         """Say something about the results."""
         self.err.print(text, style=style)
 
-    def write_bytes(self, data: bytes) -> None:
-        """Write what a program wrote, as it is."""
-        stream = self.out.file
+    def write_bytes(self, data: bytes, form: Form = Form.TABLE) -> None:
+        """Write what a program wrote, as it is; but never among what another program reads."""
+        stream = self.progress_console(form).file
         buffer = getattr(stream, "buffer", None)
         if buffer is None:
             stream.write(data.decode(errors="replace"))

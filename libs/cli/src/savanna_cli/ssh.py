@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 
     from savanna.api.v1.cluster_service_pb2 import GetClusterAccessResponse
 
-_REACHABLE = (Instance.STATE_REACHABLE, Instance.STATE_CONFIGURED, Instance.STATE_READY)
+_REACHABLE = (
+    Instance.STATE_REACHABLE,
+    Instance.STATE_CONFIGURED,
+    Instance.STATE_READY,
+    Instance.STATE_LEAVING,
+)
 
 
 def choose(access: GetClusterAccessResponse, name: str) -> Instance:

@@ -56,8 +56,12 @@ class Follower:
         """Give entry after entry, in order, none twice and none left out."""
         while True:
             try:
-                async for response in self._connected():
+                if outage.lasts:
+                    # A stream on which nothing happens does not tell whether it stands: a small
+                    # call does.
+                    await self._operations.ListOperations(pb.ListOperationsRequest(page_size=1))
                     outage.over()
+                async for response in self._connected():
                     for entry in response.entries:
                         if entry.sequence > self._request.after_sequence:
                             self._request.after_sequence = entry.sequence

@@ -34,6 +34,11 @@ class Outage:
         self._failures = 0
         self._since = 0.0
 
+    @property
+    def lasts(self) -> bool:
+        """Whether it failed last time."""
+        return self._failures > 0
+
     def over(self) -> None:
         """Note that it works."""
         self._failures = 0
@@ -44,7 +49,7 @@ class Outage:
         Raises the error itself when it is none of a lost connection, or has lasted too long.
         """
         now = self._clock.monotonic()
-        if self._failures == 0:
+        if not self.lasts:
             self._since = now
         self._failures += 1
         if not isinstance(error, _LOST) or now - self._since > self._patience:

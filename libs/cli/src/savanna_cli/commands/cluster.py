@@ -11,7 +11,7 @@ from savanna.cluster.v1.cluster_pb2 import NodeGroup
 from savanna_cli import choices, forms, output, ssh, watching, words
 from savanna_cli.commands import cluster_views as views
 from savanna_cli.commands.files import ReadableFile, reading
-from savanna_cli.commands.style import CONTEXT, shown, watched
+from savanna_cli.commands.style import CONTEXT, WithCommandBehind, shown, watched
 from savanna_cli.failures import Refusal
 from savanna_cli.output import Form
 
@@ -147,10 +147,9 @@ async def delete_clusters(
     return code
 
 
-@cluster.command("ssh")
+@cluster.command("ssh", cls=WithCommandBehind)
 @click.argument("name")
-@click.argument("instance", required=False, default="")
-@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+@click.argument("instance", required=False, default="", metavar="[HOST] [-- COMMAND...]")
 @click.pass_obj
 async def ssh_cluster(session: Session, name: str, instance: str, command: tuple[str, ...]) -> int:
     """Log in to a host of a cluster, or run a command on it.
@@ -159,6 +158,7 @@ async def ssh_cluster(session: Session, name: str, instance: str, command: tuple
       savanna cluster ssh demo                     the first host
       savanna cluster ssh demo worker-1            a host, by the end of its name
       savanna cluster ssh demo worker-1 -- uptime  a command on it
+      savanna cluster ssh demo -- uptime           a command on the first host
 
     The exit code is that of the command, or 255 when the host did not answer. The key is kept for
     as long as ssh runs; the host's own key is known, so nothing is ever asked.

@@ -44,8 +44,8 @@ def tell(session: Session, found: Cluster) -> None:
         (f"  changed {since}" if since else "", "dim"),
     )
     session.out.print(head)
-    if found.status_description:
-        session.out.print(f"  {found.status_description}")
+    for line in found.status_description.splitlines():
+        session.out.print(f"  {line}")
     pairs = [
         ("id", found.id),
         ("plugin", f"{found.plugin_name} {found.plugin_version}"),

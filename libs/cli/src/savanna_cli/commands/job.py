@@ -78,7 +78,7 @@ async def run_job(
         if form is not Form.TABLE:
             session.show_message(form, answer)
         if logs:
-            return await _follow(session, client, answer.job)
+            return await _follow(session, client, answer.job, form)
     if form is Form.TABLE:
         session.out.print(f"job {answer.job.id} is sent to {cluster}")
         session.out.print(f"  savanna job output {answer.job.id} --follow")
@@ -92,7 +92,6 @@ async def run_job(
 async def list_jobs(session: Session, name: str | None, form: Form) -> None:
     """List jobs, oldest first."""
     async with session.connect() as client:
-        clusters = cluster_service_pb2.ListClustersRequest()
         cluster_id = ""
         if name:
             place = cluster_service_pb2.GetClusterRequest(id=name)
@@ -102,10 +101,7 @@ async def list_jobs(session: Session, name: str | None, form: Form) -> None:
         if form is not Form.TABLE:
             session.show_message(form, answer)
             return
-        names = {
-            each.id: each.name
-            for each in (await client.whole(client.clusters.ListClusters, clusters)).clusters
-        } | await _template_names(client)
+        names = await _names(client)
     heads = ("id", "program", "cluster", "state", "exit", "made", "took")
     output.show_table(
         session.out, heads, [views.row(each, names, session.now()) for each in answer.jobs]
@@ -123,7 +119,7 @@ async def show_job(session: Session, id: str, form: Form) -> None:
         if form is not Form.TABLE:
             session.show_message(form, found)
             return
-        names = await _template_names(client)
+        names = await _names(client)
     views.tell(session, found, names)
 
 
@@ -193,11 +189,11 @@ async def _bring(
     return (await programs.bring(client, program, session.say)).id
 
 
-async def _follow(session: Session, client: Client, begun: Job) -> int:
+async def _follow(session: Session, client: Client, begun: Job, form: Form) -> int:
     """Print what a job writes until it has ended; say how it did."""
     session.say(f"job {begun.id} is sent", style="dim")
     async for piece in client.follow_output(begun.id):
-        session.write_bytes(piece)
+        session.write_bytes(piece, form)
     ended = (await client.jobs.GetJob(pb.GetJobRequest(id=begun.id))).job
     if ended.state == Job.STATE_SUCCEEDED:
         session.say(f"job {ended.id} succeeded{views.after(ended, session.now())}")
@@ -217,6 +213,11 @@ async def _tail(client: Client, ended: Job) -> str:
     return "\n".join(data.decode(errors="replace").splitlines()[-views.TAIL_LINES :])
 
 
-async def _template_names(client: Client) -> dict[str, str]:
-    listed = await client.whole(client.jobs.ListJobTemplates, pb.ListJobTemplatesRequest())
-    return {each.id: each.name for each in listed.templates}
+async def _names(client: Client) -> dict[str, str]:
+    """Give the names of job templates and clusters by id."""
+    templates = await client.whole(client.jobs.ListJobTemplates, pb.ListJobTemplatesRequest())
+    clusters = await client.whole(
+        client.clusters.ListClusters, cluster_service_pb2.ListClustersRequest()
+    )
+    names = {each.id: each.name for each in templates.templates}
+    return names | {each.id: each.name for each in clusters.clusters}

@@ -51,13 +51,13 @@ def tell(session: Session, found: Job, names: Mapping[str, str]) -> None:
     session.out.print(
         Text.assemble(("job ", ""), (found.id, "bold"), "  ", (word, words.style_of(word)))
     )
-    if found.status_description:
-        session.out.print(f"  {found.status_description}")
+    for line in found.status_description.splitlines():
+        session.out.print(f"  {line}")
     kept = " (more was written than is kept)" if found.output_truncated else ""
     pairs: list[tuple[str, str | Text]] = [
         ("program", names.get(found.job_template_id, found.job_template_id)),
         ("arguments", " ".join(found.configs.args)),
-        ("cluster", found.cluster_id or "gone"),
+        ("cluster", names.get(found.cluster_id, found.cluster_id) or "gone"),
         ("on it", found.engine_job_id),
         ("made", words.ago(found.create_time, session.now())),
         ("took", words.between(found.start_time, found.end_time, session.now())),

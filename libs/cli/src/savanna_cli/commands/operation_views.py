@@ -119,9 +119,13 @@ def _add_title(
     )
     branch = tree.add(line)
     listed = [each for each in tasks if every or len(tasks) <= _MANY or _is_special(each)]
-    width = max((len(_host(each)) for each in listed), default=0)
+    names = {each.task.id: _host(each) for each in listed}
+    if len(set(names.values())) < len(names):
+        # Several steps of one host: what kind they are tells them apart.
+        names = {each.task.id: f"{_host(each)}  {_kind(each)}" for each in listed}
+    width = max(map(len, names.values()), default=0)
     for each in listed:
-        leaf = branch.add(_step(each, now, width))
+        leaf = branch.add(_step(each, now, f"{names[each.task.id]:<{width}}"))
         for attempt in each.attempts:
             if attempt.HasField("failure") or attempt.outcome == Attempt.OUTCOME_LOST:
                 leaf.add(_attempt(attempt, now))
@@ -129,18 +133,20 @@ def _add_title(
         branch.add(Text(f"{len(tasks) - len(listed)} more without trouble: --all", style="dim"))
 
 
-def _step(each: TaskHistory, now: datetime, width: int) -> Text:
+def _step(each: TaskHistory, now: datetime, name: str) -> Text:
     task = each.task
     engine = each.attempts[-1].engine_id if each.attempts else ""
     parts = [
-        f"{_host(each):<{width}}",
+        name,
         f"{words.between(_start(each), task.end_time, now) or '':>8}",
         engine,
     ]
     line = Text.assemble(_mark(task.state), f" {'  '.join(parts)}".rstrip())
     if _is_troubled(each):
         line.append(f"  {_counted(len(each.attempts), 'try')}", style="yellow")
-    if task.state in (Task.STATE_PENDING, Task.STATE_SKIPPED):
+    if task.state == Task.STATE_PENDING and task.HasField("waiting_since_time"):
+        line.append("  not yet; it is asked again and again", style="dim")
+    elif task.state in (Task.STATE_PENDING, Task.STATE_SKIPPED):
         line.append(f"  {words.task_state(task.state)}", style="dim")
     return line
 
@@ -168,6 +174,10 @@ def _start(each: TaskHistory) -> Timestamp:
 def _host(each: TaskHistory) -> str:
     spec = each.task.spec
     return spec.instance or ("the cluster" if not spec.is_plan else spec.key)
+
+
+def _kind(each: TaskHistory) -> str:
+    return each.task.spec.kind.replace("_", " ")
 
 
 def _is_special(each: TaskHistory) -> bool:

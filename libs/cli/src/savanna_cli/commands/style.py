@@ -33,4 +33,17 @@ def shown(command: Callable[..., Any]) -> Callable[..., Any]:
     return option(command)
 
 
+class WithCommandBehind(click.Command):
+    """Takes everything behind ``--`` as it is, and passes it as ``command``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Split at the first ``--``; what is before it is the command's own."""
+        own, behind = args, []
+        if "--" in args:
+            own, behind = args[: args.index("--")], args[args.index("--") + 1 :]
+        rest = super().parse_args(ctx, own)
+        ctx.params["command"] = tuple(behind)
+        return rest
+
+
 watched = click.option("--watch", is_flag=True, help="Show progress until it has ended.")
