@@ -33,6 +33,8 @@ if fate == "dies":
     print("the port is taken", flush=True)
     sys.exit(3)
 executor = subprocess.Popen(["sleep", "60"]) if fate == "works" else None
+if fate == "forgets":
+    forgotten = subprocess.Popen(["true"])
 print("It serves", flush=True)
 while True:
     time.sleep(0.02)
@@ -185,6 +187,14 @@ def test_a_worker_ends_once_its_executors_have_ended(node: Node) -> None:
     assert done.returncode == 0, done.stderr
     assert not is_alive(node.pid())
     assert node.run("decommission").stdout == "No worker runs here.\n"
+
+
+def test_a_child_that_has_ended_and_was_forgotten_does_not_hold_a_worker(node: Node) -> None:
+    node.run("configure")
+    node.start_worker(fate="forgets")
+    done = node.run("decommission")
+    assert done.returncode == 0, done.stdout
+    assert not is_alive(node.pid())
 
 
 def test_a_program_ends_with_its_own_exit_code_in_its_own_folder(node: Node) -> None:

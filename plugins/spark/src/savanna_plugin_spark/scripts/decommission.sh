@@ -9,7 +9,17 @@ is_up() {
         grep -q -x -F -e org.apache.spark.deploy.worker.Worker
 }
 
-executors() { cat "/proc/$pid/task/"*/children 2>/dev/null | wc -w; }
+# A child that has ended, and that the worker has not waited for, does no work.
+executors() {
+    count=0
+    for child in $(cat "/proc/$pid/task/"*/children 2>/dev/null); do
+        case $(sed 's/.*) //' "/proc/$child/stat" 2>/dev/null) in
+        '' | Z*) ;;
+        *) count=$((count + 1)) ;;
+        esac
+    done
+    echo "$count"
+}
 
 if ! is_up; then
     echo "No worker runs here."
