@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import sys
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -132,20 +133,17 @@ def main(kind: type[settings.ServiceSettings], build: Build) -> None:
     logs.configure(level=given.log_level, form=given.log_format)
 
     async def program() -> None:
-        # Built inside the loop: channels belong to the loop that runs when they are made.
-        parts = _built(build, given)
-        telemetry.configure(f"savanna-{parts.name}")
-        await serve([parts])
+        try:
+            # Built inside the loop: channels belong to the loop that runs when they are made.
+            parts = build(given)
+            telemetry.configure(f"savanna-{parts.name}")
+            await serve([parts])
+        except (settings.SettingsError, errors.SavannaError) as error:
+            # Of the start alone: what fails while it serves comes as a group.
+            sys.stderr.write(f"{error}\n")
+            sys.exit(2)
 
     run(program())
-
-
-def _built(build: Build, given: settings.ServiceSettings) -> Parts:
-    try:
-        return build(given)
-    except (settings.SettingsError, errors.SavannaError) as error:
-        sys.stderr.write(f"{error}\n")
-        sys.exit(2)
 
 
 def run(program: Any) -> None:  # noqa: ANN401 - a coroutine of any kind
@@ -181,8 +179,10 @@ class _Server:
             # A socket file that a killed process left is in the way of the next one.
             _remove_socket(listen.removeprefix("unix:"))
         try:
+            if not listen.startswith("unix:"):
+                _try_address(listen)
             port = self._server.add_insecure_port(listen)
-        except RuntimeError as error:
+        except (RuntimeError, OSError, ValueError) as error:
             raise errors.FailedPrecondition(
                 f"nothing can be served at {listen}: it is in use, or not an address of this "
                 "machine; end what uses it, or choose another address",
@@ -210,6 +210,18 @@ class _Server:
 def _remove_socket(path: str) -> None:
     if os.path.exists(path):
         os.unlink(path)
+
+
+def _try_address(listen: str) -> None:
+    """Bind for a moment: gRPC would write on stderr, beside our own words, what is wrong."""
+    host, _, port = listen.rpartition(":")
+    found = socket.getaddrinfo(
+        host.strip("[]"), int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )
+    family, kind, protocol, _, address = found[0]
+    with socket.socket(family, kind, protocol) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(address)
 
 
 @asynccontextmanager

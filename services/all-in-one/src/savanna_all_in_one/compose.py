@@ -36,7 +36,11 @@ def compose(given: AllSettings, folder: DataFolder, sockets: Path) -> list[Parts
     plugins = {
         at(f"plugin-{name}"): plugin_service.build(
             kind(),
-            settings.load(plugin_service.PluginSettings, listen=at(f"plugin-{name}")),
+            plugin_service.PluginSettings(
+                _env_prefix=f"SAVANNA_PLUGIN_{name.upper()}_",
+                listen=at(f"plugin-{name}"),
+                drain_seconds=given.drain_seconds,
+            ),
         )
         for name, kind in plugin_service.installed().items()
     }

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from savanna_kit.errors import FailedPrecondition
+from savanna_kit.errors import FailedPrecondition, NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,9 +43,14 @@ class DataFolder:
     def held(self) -> Iterator[None]:
         """Keep other processes out until the block ends.
 
-        Raises ``FailedPrecondition`` when one is in.
+        Raises ``FailedPrecondition`` when one is in, ``NotFound`` when there is no folder.
         """
-        descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise NotFound(
+                f"the data directory {self.path} can not be used ({error.strerror})"
+            ) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from savanna_all_in_one.compose import compose, prepare_database
 from savanna_all_in_one.folder import DataFolder
@@ -25,7 +25,17 @@ examples:
   savanna-all --purge ~/.local/share/savanna  remove every host that was made there
 
 Every flag can be set in the environment too: SAVANNA_ALL_DATA_DIR, SAVANNA_ALL_REST, ...
+So can what the services inside it are told, for example SAVANNA_ENGINE_SSH_SLOTS.
 """
+
+_FLAGS = {
+    "SAVANNA_API_REST_LISTEN": "--rest",
+    "SAVANNA_API_LISTEN": "--grpc",
+    "SAVANNA_API_AUTH": "--auth",
+    "SAVANNA_ENGINE_CLOUD": "--cloud",
+    "SAVANNA_ENGINE_LOCAL_HOSTS": "--local-hosts",
+}
+"""What the services inside call a setting, and what it is called here."""
 
 
 def main() -> None:
@@ -44,17 +54,15 @@ def main() -> None:
             logs.configure(level=given.log_level, form=given.log_format, stream=log)
             serving.run(_served(given, folder))
     except (settings.SettingsError, SavannaError) as error:
-        sys.stderr.write(f"savanna-all: {error}\n")
-        sys.exit(2)
+        _refuse(error)
 
 
 async def _served(given: AllSettings, folder: DataFolder) -> None:
     try:
         await _serve(given, folder)
     except (settings.SettingsError, SavannaError) as error:
-        # Said here: the log is a file that nobody looks at yet.
-        sys.stderr.write(f"savanna-all: {error}\n")
-        sys.exit(2)
+        # Of the start alone, and said here: the log is a file that nobody looks at yet.
+        _refuse(error)
 
 
 async def _serve(given: AllSettings, folder: DataFolder) -> None:
@@ -77,16 +85,21 @@ async def _serve(given: AllSettings, folder: DataFolder) -> None:
 def _purge(path: Path) -> None:
     """Remove every local host that a data directory ever made."""
     folder = DataFolder(path)
-    if not folder.path.is_dir():
-        sys.stderr.write(f"savanna-all: there is no data directory {folder.path}\n")
-        sys.exit(2)
     try:
         with folder.held():
             count = purge(folder.hosts)
     except SavannaError as error:
-        sys.stderr.write(f"savanna-all: {error}\n")
-        sys.exit(2)
-    sys.stdout.write(f"{count} hosts of {folder.path} are removed\n")
+        _refuse(error)
+    done = {0: "no host was left", 1: "1 host is removed"}.get(count, f"{count} hosts are removed")
+    sys.stdout.write(f"{folder.path}: {done}\n")
+
+
+def _refuse(error: Exception) -> NoReturn:
+    text = str(error)
+    for theirs, ours in _FLAGS.items():
+        text = text.replace(f"{theirs}=", f"{ours} ").replace(theirs, ours)
+    sys.stderr.write(f"savanna-all: {text}\n")
+    sys.exit(2)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -103,10 +116,13 @@ def _parser() -> argparse.ArgumentParser:
         ("auth", "none|tokens=FILE"),
         ("cloud", "local|simulated"),
         ("local-hosts", "auto|namespaces|loopback"),
-        ("log-level", "LEVEL"),
+        ("log-level", "debug|info|warning|error"),
     ):
-        text = AllSettings.model_fields[name.replace("-", "_")].description
-        parser.add_argument(f"--{name}", metavar=meta, help=text)
+        field = AllSettings.model_fields[name.replace("-", "_")]
+        usual = field.get_default(call_default_factory=True)
+        parser.add_argument(
+            f"--{name}", metavar=meta, help=f"{field.description} [default: {usual}]"
+        )
     parser.add_argument(
         "--plugin",
         dest="plugins",
@@ -118,6 +134,6 @@ def _parser() -> argparse.ArgumentParser:
         "--purge",
         type=Path,
         metavar="DIR",
-        help="Remove every local host that this data directory ever made, and end.",
+        help="Remove every local host that this data directory ever made; serve nothing.",
     )
     return parser

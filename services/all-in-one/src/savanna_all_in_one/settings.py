@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from savanna_kit.settings import ServiceSettings, prefixed
+from savanna_kit.settings import ProcessSettings, prefixed
 
 
 def default_data_dir() -> Path:
@@ -16,7 +16,7 @@ def default_data_dir() -> Path:
     return Path(home) / "savanna"
 
 
-class AllSettings(ServiceSettings):
+class AllSettings(ProcessSettings):
     """All-in-one: every service in one process, with SQLite."""
 
     model_config = prefixed("ALL")

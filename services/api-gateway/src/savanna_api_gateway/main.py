@@ -106,6 +106,8 @@ def _served(api: Api, authenticator: Authenticator) -> list[serving.Served]:
 def _authenticator(settings: ApiSettings) -> Authenticator:
     if settings.auth == "none":
         for name, listen in (("LISTEN", settings.listen), ("REST_LISTEN", settings.rest_listen)):
+            if ":" not in listen:
+                raise SettingsError(f"SAVANNA_API_{name}={listen} is no address: give host:port")
             if not is_loopback(listen):
                 raise SettingsError(
                     f"SAVANNA_API_{name}={listen} can be reached by others, and SAVANNA_API_AUTH="

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
@@ -33,7 +34,7 @@ class EngineSettings(ServiceSettings):
     local_dir: Path = Field(
         Path("savanna-hosts"), description="Folder of the hosts that the local cloud makes."
     )
-    local_hosts: str = Field(
+    local_hosts: Literal["auto", "namespaces", "loopback"] = Field(
         "auto",
         description="How the local cloud makes hosts: namespaces (root), loopback, or auto.",
     )

@@ -62,24 +62,28 @@ async def listening(app: ASGIApp, listen: str, *, drain_seconds: float) -> Async
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=max(1, round(drain_seconds)),
     )
-    server = _Server(config)
-    async with _closed(bound), asyncio.TaskGroup() as group:
-        group.create_task(server.serve([bound]))
-        await server.serving.wait()
-        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        log.info("rest_ready", address=address)
-        try:
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    with bound:
+        async with _run(_Server(config), bound):
+            log.info("rest_ready", address=address)
             yield address
-        finally:
-            server.should_exit = True
 
 
 @asynccontextmanager
-async def _closed(bound: socket.socket) -> AsyncIterator[None]:
+async def _run(server: _Server, bound: socket.socket) -> AsyncIterator[None]:
     try:
-        yield
-    finally:
-        bound.close()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(server.serve([bound]))
+            await server.serving.wait()
+            try:
+                yield
+            finally:
+                server.should_exit = True
+    except BaseExceptionGroup as failed:
+        # What goes wrong in the block comes out as it is, not as a group of one.
+        if len(failed.exceptions) > 1:
+            raise
+        raise failed.exceptions[0] from None
 
 
 def _bound(listen: str) -> socket.socket:
@@ -92,8 +96,7 @@ def _bound(listen: str) -> socket.socket:
         made = socket.socket(family, kind, protocol)
     except (OSError, ValueError) as error:
         raise SettingsError(
-            f"SAVANNA_API_REST_LISTEN={listen} is not an address to listen at: give host:port "
-            f"({error})"
+            f"SAVANNA_API_REST_LISTEN={listen} is no address to listen at: give host:port"
         ) from error
     try:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
