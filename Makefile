@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 BIN := .venv/bin
-CODE := libs services plugins tests tools/setup tools/protos tools/spark_jar tools/settings_page tools/demo
+CODE := libs services plugins tests bench tools/setup tools/protos tools/spark_jar tools/settings_page tools/demo
 
 .PHONY: help setup lock protos fmt lint types test check demo docs bench-launch bench-api clean
 
@@ -41,6 +41,12 @@ check: setup lint types ## What CI runs: lint, types, and last the tests
 
 demo: setup ## Launch a real Spark cluster on this machine, run real jobs, clean up (KEEP=1 leaves it up)
 	@$(BIN)/python tools/demo
+
+bench-launch: setup ## Measure launches of 1 to 1,000 nodes (ARGS="--help" says what can be chosen)
+	@$(BIN)/python -m bench.launch $(ARGS)
+
+bench-api: setup ## Measure requests, idle and during a launch (ARGS="--help" says what can be chosen)
+	@$(BIN)/python -m bench.api $(ARGS)
 
 docs: ## Generate docs/settings.md
 	@$(BIN)/python tools/settings_page
