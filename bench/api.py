@@ -129,8 +129,8 @@ def report(rows: Sequence[Row]) -> str:
          *extra, "both", "to versions", "Sahara", "client"),
         notes=(
             "open: connections, one request at a time on each; both: gateway and conductor",
-            "meanwhile launch: a cluster is launched and deleted again and again, and what that costs",
-            "  the gateway and the conductor is counted in",
+            "meanwhile launch: clusters are launched and deleted, one after the other; what that",
+            "  costs the gateway and the conductor is counted in",
             "Sahara: CPU ms a request of version 19.0.0; client: CPU ms of the benchmark itself",
         ),
     )  # fmt: skip

@@ -53,6 +53,7 @@ class Memory:
         self.operations: dict[str, operation_pb2.Operation] = {}
         self.jobs: dict[str, job_pb2.Job] = {}
         self.steps: list[pb.ProgressStep] = []
+        self.looks_at_progress = 0
         self.journal: list[operation_pb2.JournalEntry] = []
         self.requests: dict[str, Any] = {}
         self.scales: list[pb.ScaleClusterRequest] = []
@@ -297,6 +298,7 @@ class ClusterService(cluster_service_pb2_grpc.ClusterServiceServicer):
     async def GetProgress(
         self, request: pb.GetProgressRequest, context: object
     ) -> pb.GetProgressResponse:
+        self.memory.looks_at_progress += 1
         return pb.GetProgressResponse(steps=self.memory.steps)
 
 

@@ -222,6 +222,35 @@ async def test_instances_and_progress_of_a_cluster_are_shown(front: Front) -> No
     same({**quiet[0]}, {name: value for name, value in steps[0].items() if name != "events"})
 
 
+async def test_steps_are_read_again_only_when_they_can_have_changed(front: Front) -> None:
+    made = await created(front, "clusters", cluster())
+    stored = front.memory.clusters[made["id"]]
+
+    async def titles() -> list[str]:
+        got = await shown(front, f"clusters/{made['id']}")
+        return [each["step_name"] for each in got["cluster"]["provision_progress"]]
+
+    def begin(title: str) -> None:
+        stored.operation_id = str(uuid.uuid4())
+        front.memory.steps.append(ProgressStep(id=str(uuid.uuid4()), title=title))
+
+    begin("Launch")
+    assert await titles() == ["Launch"]
+    front.memory.steps[0].title = "Launched"
+    assert await titles() == ["Launched"], "what goes on is read each time"
+    stored.operation_id = ""
+    stored.update_time.FromSeconds(1)
+    looks = front.memory.looks_at_progress
+    assert [await titles() for _ in range(3)] == [["Launched"]] * 3
+    assert front.memory.looks_at_progress == looks + 1
+    begin("Delete")
+    assert await titles() == ["Launched", "Delete"]
+    stored.operation_id = ""
+    stored.update_time.FromSeconds(2)
+    front.memory.steps[1].title = "Deleted in vain"
+    assert await titles() == ["Launched", "Deleted in vain"]
+
+
 async def test_several_clusters_come_of_one_request(front: Front) -> None:
     answer = await front.rest.post("/v2/clusters", json=cluster(count=2))
     assert answer.status_code == 202

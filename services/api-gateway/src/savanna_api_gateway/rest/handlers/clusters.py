@@ -15,6 +15,7 @@ from savanna_api_gateway.rest.resources.clusters import CLUSTER
 from savanna_api_gateway.rest.resources.groups import group_schema
 from savanna_api_gateway.rest.routing import Route
 from savanna_api_gateway.rest.schemas import BodySchema
+from savanna_api_gateway.rest.settled import SettledSteps
 from savanna_kit import errors
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ class ClusterRoutes:
     def __init__(self, clusters: ClusterWork, scaling: Scaling) -> None:
         self._clusters = clusters
         self._scaling = scaling
+        self._settled = SettledSteps()
 
     def routes(self) -> list[Route]:
         """Give the routes."""
@@ -151,10 +153,14 @@ class ClusterRoutes:
         return {"stack_name": None} if force else None
 
     async def _shown(self, call: Call, cluster: cluster_pb2.Cluster, *, with_events: bool) -> Json:
-        steps = await self._clusters.reads.progress(call.caller.project_id, cluster.id)
-        shown = CLUSTER.show(cluster)
-        shown["provision_progress"] = shown_steps(cluster, steps, with_events=with_events)
-        return {"cluster": shown}
+        project_id = call.caller.project_id
+        steps = None if with_events else self._settled.look(project_id, cluster)
+        if steps is None:
+            read = await self._clusters.reads.progress(project_id, cluster.id)
+            steps = shown_steps(cluster, read, with_events=with_events)
+            if not with_events:
+                self._settled.keep(project_id, cluster, steps)
+        return {"cluster": {**CLUSTER.show(cluster), "provision_progress": steps}}
 
 
 def _check_offered(body: Mapping[str, Json]) -> None:
