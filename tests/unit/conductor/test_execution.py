@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import pytest
+from sqlalchemy import update
 
 from savanna.cluster.v1 import cluster_pb2
 from savanna.conductor.v1 import cluster_service_pb2 as clusters_pb2
 from savanna.conductor.v1 import execution_service_pb2 as execution
 from savanna.operation.v1 import operation_pb2
+from savanna_conductor.store import dialect, schema
 from savanna_kit.errors import Aborted, FailedPrecondition
-from tests.unit.conductor.changes import assign, claimed, codes, end, finish, lose
+from tests.unit.conductor.changes import assign, claimed, codes, end, finish, lose, spawn
 from tests.unit.conductor.conftest import PROJECT, Conductor, new_owner
+
+if TYPE_CHECKING:
+    from savanna_conductor.settings import ConductorSettings
 
 Attempt = operation_pb2.Attempt
 Instance = cluster_pb2.Instance
@@ -62,11 +68,10 @@ async def test_a_task_goes_through_its_life_and_facts_land_on_the_cluster(
             for n in range(2)
         ]
     )
-    spawn = execution.Spawn(
-        operation_id=graph.operation.id,
-        tasks=[operation_pb2.TaskSpec(key="create/c1-worker-0", title="Create servers")],
+    create = operation_pb2.TaskSpec(key="create/c1-worker-0", title="Create servers")
+    verdicts = await owner.commit(
+        finish(task, 1, session, facts), spawn(graph.operation.id, create)
     )
-    verdicts = await owner.commit(finish(task, 1, session, facts), execution.Change(spawn=spawn))
     assert codes(verdicts) == [Verdict.CODE_APPLIED] * 2
     assert verdicts[1].spawned[0].id
     cluster = await conductor.read(graph.operation.cluster_id)
@@ -80,11 +85,20 @@ async def test_a_task_goes_through_its_life_and_facts_land_on_the_cluster(
 async def test_spawning_a_key_again_stores_nothing(conductor: Conductor) -> None:
     owner, graph, _ = await claimed(conductor)
     spec = operation_pb2.TaskSpec(key="once")
-    spawn = execution.Change(
-        spawn=execution.Spawn(operation_id=graph.operation.id, tasks=[spec, spec])
-    )
-    assert len((await owner.commit(spawn))[0].spawned) == 1
-    assert len((await owner.commit(spawn))[0].spawned) == 0
+    change = spawn(graph.operation.id, spec, spec)
+    assert len((await owner.commit(change))[0].spawned) == 1
+    assert len((await owner.commit(change))[0].spawned) == 0
+
+
+async def test_new_tasks_come_back_whole_also_when_the_reply_was_lost(
+    conductor: Conductor,
+) -> None:
+    owner, graph, _ = await claimed(conductor)
+    specs = [operation_pb2.TaskSpec(key=f"t{n}", body=bytes([n]) * 1000) for n in range(3)]
+    change = spawn(graph.operation.id, *specs)
+    first = await owner.commit(change)
+    assert [each.spec for each in first[0].spawned] == specs
+    assert await owner.commit_again(change) == first
 
 
 async def test_a_commit_whose_reply_was_lost_gives_the_stored_outcome(conductor: Conductor) -> None:
@@ -124,6 +138,36 @@ async def test_work_is_taken_back_only_when_the_session_is_over_by_the_database(
     assert codes(verdicts) == [Verdict.CODE_STALE, Verdict.CODE_SESSION_ENDED]
     fresh = await conductor.session()
     assert codes(await owner.commit(assign(task, 2, fresh))) == [Verdict.CODE_APPLIED]
+
+
+async def test_a_session_that_lost_its_work_stays_over_even_if_clocks_go_back(
+    conductor: Conductor, settings: ConductorSettings
+) -> None:
+    owner, graph, session = await claimed(conductor)
+    task = graph.tasks[0]
+    await owner.commit(assign(task, 1, session))
+    await asyncio.sleep(0.6)
+    assert codes(await owner.commit(lose(task, 1, session))) == [Verdict.CODE_APPLIED]
+    engine = dialect.open_engine(settings.database_url, readers=1)
+    with engine.begin() as connection:
+        connection.execute(update(schema.engine_session).values(lease_until=2**62))
+    engine.dispose()
+    request = execution.RenewSessionsRequest(
+        sessions=[execution.Session(session_id=session, engine_id="engine-1")]
+    )
+    assert list((await conductor.execution.RenewSessions(request)).ended) == [session]
+
+
+async def test_facts_that_can_not_be_read_leave_the_task_as_it_was(conductor: Conductor) -> None:
+    owner, graph, session = await claimed(conductor)
+    task = graph.tasks[0]
+    await owner.commit(assign(task, 1, session))
+    bad_job = cluster_pb2.Facts(job=b"\xff")
+    bad = finish(task, 1, session)
+    bad.finish.facts = b"\xff"
+    assert codes(await owner.commit(bad)) == [Verdict.CODE_INVALID]
+    assert codes(await owner.commit(finish(task, 1, session, bad_job))) == [Verdict.CODE_INVALID]
+    assert codes(await owner.commit(finish(task, 1, session))) == [Verdict.CODE_APPLIED]
 
 
 async def test_an_ended_session_can_not_be_renewed(conductor: Conductor) -> None:

@@ -354,6 +354,26 @@ async def test_output_beyond_the_limit_is_dropped_and_said_so(conductor: Conduct
     assert len(last) == 5
 
 
+async def test_a_transient_cluster_is_deleted_with_the_end_of_its_last_job(
+    conductor: Conductor,
+) -> None:
+    wanted = cluster_pb2.Cluster(name="brief", is_transient=True)
+    request = pb.CreateClusterRequest(project_id=PROJECT, cluster=wanted)
+    created = await conductor.clusters.CreateCluster(request)
+    owner = await new_owner(conductor)
+    await owner.claim()
+    await owner.commit(end(created.operation.id, Operation.STATE_SUCCEEDED))
+    template_id = await template(conductor)
+    sent = [await submit(conductor, created.cluster.id, template_id) for _ in range(2)]
+    await owner.claim()
+    await owner.commit(end(sent[0].operation.id, Operation.STATE_SUCCEEDED))
+    assert (await conductor.read(created.cluster.id)).state == cluster_pb2.Cluster.STATE_ACTIVE
+    await owner.commit(end(sent[1].operation.id, Operation.STATE_FAILED))
+    assert (await conductor.read(created.cluster.id)).state == cluster_pb2.Cluster.STATE_DELETING
+    taken = (await owner.claim()).graphs[0].operation
+    assert taken.goal == Operation.GOAL_DELETE
+
+
 async def test_jobs_are_listed_in_pages_by_cluster(conductor: Conductor) -> None:
     cluster_id, _ = await active(conductor)
     template_id = await template(conductor)

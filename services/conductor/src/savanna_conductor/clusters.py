@@ -209,37 +209,7 @@ def remove(transaction: Transaction, *, project_id: str, cluster_id: str, force:
     for operation in under_way:
         if operation.goal == Operation.GOAL_DELETE:
             return operation.id
-    # First the state: whatever ends from now on leaves it.
-    _change(
-        transaction,
-        cluster_id,
-        state=Cluster.STATE_DELETING,
-        status_description="",
-        revision=row.revision + 1,
-    )
-    _supersede(transaction, under_way)
-    operation = operations.create(
-        transaction,
-        Operation(
-            project_id=project_id,
-            cluster_id=cluster_id,
-            cluster_name=row.name,
-            goal=Operation.GOAL_DELETE,
-            detail=b"force" if force else b"",
-        ),
-    )
-    _change(transaction, cluster_id, operation_id=operation.id)
-    telling.cluster_changed(transaction, operation, Cluster.STATE_DELETING)
-    return operation.id
-
-
-def _supersede(transaction: Transaction, under_way: Sequence[Operation]) -> None:
-    """Ask operations to end, jobs first: they wait for the others."""
-    for operation in sorted(under_way, key=lambda each: each.goal in operations.EXCLUSIVE):
-        if operations.is_untouched(transaction, operation):
-            operations.cancel_at_once(transaction, operation)
-        else:
-            operations.request_cancel(transaction, operation)
+    return operations.begin_delete(transaction, row, detail=b"force" if force else b"").id
 
 
 def change(

@@ -17,14 +17,14 @@ from sqlalchemy import bindparam, insert, select, update
 from savanna.cluster.v1 import cluster_pb2
 from savanna.conductor.v1 import execution_service_pb2 as execution
 from savanna.operation.v1 import operation_pb2
-from savanna_conductor import convert, facts, leases, operations, telling
+from savanna_conductor import convert, facts, leases, operations, outcomes, queries, telling
 from savanna_conductor.store import schema
 from savanna_kit.errors import FailedPrecondition, InvalidArgument
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sqlalchemy import ColumnElement, Row, Select
+    from sqlalchemy import Row
 
     from savanna_conductor.store.transaction import Transaction
 
@@ -36,7 +36,6 @@ Verdict = execution.Verdict
 MAX_BODY = 4 * 2**20
 """Bytes of the largest task."""
 
-_CHUNK = 500
 _ENDS = (Task.STATE_SUCCEEDED, Task.STATE_FAILED, Task.STATE_SKIPPED)
 
 
@@ -47,7 +46,7 @@ def commit(transaction: Transaction, request: execution.CommitRequest) -> execut
     """
     scheduler = leases.own_scheduler(transaction, request.scheduler_id)
     if request.number == scheduler.last_commit and request.number:
-        return execution.CommitResponse.FromString(scheduler.last_outcome)
+        return outcomes.read(transaction, scheduler.last_outcome)
     if request.number != scheduler.last_commit + 1:
         raise FailedPrecondition(
             f"commit {request.number} does not follow {scheduler.last_commit}",
@@ -57,7 +56,7 @@ def commit(transaction: Transaction, request: execution.CommitRequest) -> execut
     transaction.connection.execute(
         update(schema.scheduler)
         .where(schema.scheduler.c.id == request.scheduler_id)
-        .values(last_commit=request.number, last_outcome=response.SerializeToString())
+        .values(last_commit=request.number, last_outcome=outcomes.bare(response))
     )
     return response
 
@@ -101,6 +100,7 @@ class _Commit:
     def __init__(self, transaction: Transaction, request: execution.CommitRequest) -> None:
         self._transaction = transaction
         self._request = request
+        self._connection = transaction.connection
         self._now = transaction.now
         self._work = _Work()
 
@@ -123,7 +123,7 @@ class _Commit:
             task_ids.add(getattr(inner, "task_id", ""))
             operation_ids.add(getattr(inner, "operation_id", ""))
             session_ids.add(getattr(inner, "session_id", ""))
-        for row in self._rows(_TASK, schema.task.c.id, task_ids - {""}):
+        for row in queries.in_chunks(self._connection, _TASK, schema.task.c.id, task_ids - {""}):
             self._work.tasks[row.id] = _TaskRow(
                 row.operation_id,
                 operation_pb2.TaskSpec.FromString(row.spec),
@@ -135,8 +135,11 @@ class _Commit:
             operation_ids.add(row.operation_id)
             # Also of sessions that had a task before: the journal names their engines.
             session_ids.add(row.session_id)
-        for row in self._rows(
-            select(schema.operation), schema.operation.c.id, operation_ids - {""}
+        for row in queries.in_chunks(
+            self._connection,
+            select(schema.operation),
+            schema.operation.c.id,
+            operation_ids - {""},
         ):
             self._work.operations[row.id] = convert.operation(row)
             if row.owner == self._request.scheduler_id:
@@ -144,14 +147,6 @@ class _Commit:
         self._work.sessions = {
             row.id: row for row in leases.find_sessions(self._transaction, session_ids - {""})
         }
-
-    def _rows(
-        self, query: Select[Any], column: ColumnElement[str], ids: Iterable[str]
-    ) -> Iterable[Row[Any]]:
-        ordered = sorted(ids)
-        for start in range(0, len(ordered), _CHUNK):
-            chosen = query.where(column.in_(ordered[start : start + _CHUNK]))
-            yield from self._transaction.connection.execute(chosen)
 
     def _assign(self, change: execution.Assign) -> Verdict:
         task = self._work.tasks.get(change.task_id)
@@ -278,7 +273,7 @@ class _Commit:
         if not self._owns(change.operation_id):
             return Verdict(code=Verdict.CODE_NOT_OWNED)
         self._work.operations[change.operation_id].cancel_acknowledged = True
-        self._transaction.connection.execute(
+        self._connection.execute(
             update(schema.operation)
             .where(schema.operation.c.id == change.operation_id)
             .values(cancel_acknowledged=True)
@@ -286,7 +281,7 @@ class _Commit:
         return Verdict(code=Verdict.CODE_APPLIED)
 
     def _store(self) -> None:
-        connection = self._transaction.connection
+        connection = self._connection
         if self._work.inserts:
             connection.execute(insert(schema.task), self._work.inserts)
         changed = [
@@ -331,7 +326,7 @@ class _Commit:
     def _known_keys(self, operation_id: str) -> set[str]:
         if operation_id not in self._work.keys:
             query = select(schema.task.c.key).where(schema.task.c.operation_id == operation_id)
-            found = self._transaction.connection.execute(query).scalars()
+            found = self._connection.execute(query).scalars()
             self._work.keys[operation_id] = set(found)
         return self._work.keys[operation_id]
 

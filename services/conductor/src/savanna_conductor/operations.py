@@ -155,6 +155,53 @@ def end(
     if operation.goal in EXCLUSIVE:
         _end_change(transaction, operation, final_state)
     _release_held(transaction, operation.cluster_id)
+    if operation.goal == Operation.GOAL_RUN_JOB:
+        _end_transient(transaction, operation.cluster_id)
+
+
+def _end_transient(transaction: Transaction, cluster_id: str) -> None:
+    """Delete a cluster that was wanted for its jobs alone, once the last has ended."""
+    row = _cluster_row(transaction, cluster_id)
+    if row is None or row.state != Cluster.STATE_ACTIVE or row.is_protected:
+        return
+    transient = Cluster.FromString(row.body).is_transient
+    if transient and not open_operations(transaction, cluster_id):
+        begin_delete(transaction, row)
+
+
+def begin_delete(transaction: Transaction, row: Row[Any], *, detail: bytes = b"") -> Operation:
+    """Store the delete of a cluster, after asking everything under way to end."""
+    cluster = schema.cluster
+    change = update(cluster).where(cluster.c.id == row.id)
+    # First the state: whatever ends from now on leaves it.
+    transaction.connection.execute(
+        change.values(
+            state=Cluster.STATE_DELETING,
+            status_description="",
+            revision=row.revision + 1,
+            updated=transaction.now,
+        )
+    )
+    # Jobs first: they wait for the others.
+    under_way = open_operations(transaction, row.id)
+    for each in sorted(under_way, key=lambda each: each.goal in EXCLUSIVE):
+        if is_untouched(transaction, each):
+            cancel_at_once(transaction, each)
+        else:
+            request_cancel(transaction, each)
+    operation = create(
+        transaction,
+        Operation(
+            project_id=row.project_id,
+            cluster_id=row.id,
+            cluster_name=row.name,
+            goal=Operation.GOAL_DELETE,
+            detail=detail,
+        ),
+    )
+    transaction.connection.execute(change.values(operation_id=operation.id))
+    telling.cluster_changed(transaction, operation, Cluster.STATE_DELETING)
+    return operation
 
 
 def _skip_open_tasks(transaction: Transaction, operation: Operation) -> None:

@@ -21,9 +21,10 @@ from savanna_kit.errors import InvalidArgument
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from sqlalchemy import Connection, Row, Select, Table
+    from sqlalchemy import ColumnElement, Connection, Row, Select, Table
 
 MOST_ON_A_PAGE = 1000
+_CHUNK = 500
 
 
 def clusters(
@@ -77,6 +78,16 @@ def list_clusters(
     query = filtered(query, table, request)
     rows, token = page(connection, query, table, request.page_size, request.page_token)
     return with_instances(connection, rows), token
+
+
+def in_chunks(
+    connection: Connection, query: Select[Any], column: ColumnElement[str], ids: Iterable[str]
+) -> Iterable[Row[Any]]:
+    """Read the rows with these ids; databases take only so many in one statement."""
+    ordered = sorted(ids)
+    for start in range(0, len(ordered), _CHUNK):
+        chosen = query.where(column.in_(ordered[start : start + _CHUNK]))
+        yield from connection.execute(chosen)
 
 
 def filtered(query: Select[Any], table: Table, request: Any) -> Select[Any]:  # noqa: ANN401 - any request with these fields
