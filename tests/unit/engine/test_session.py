@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from savanna_engine.core import KEEP_SECONDS
 from savanna_engine.runner import Runner
-from savanna_engine.session import KEEP_SECONDS, Session
+from savanna_engine.session import Session
 from savanna_kit.clock import ManualClock
 from tests.unit.engine.attempts import Hands, assignment, ref, settle
 
@@ -154,6 +155,44 @@ async def test_a_higher_epoch_takes_the_place_of_the_older_once_that_has_stopped
     assert stage.scheduler.results() == [("t1", 2, "succeeded")]
 
 
+async def test_the_third_in_a_row_waits_for_the_first_too(stage: Stage) -> None:
+    stage.hands.may_stop.clear()
+    for epoch in (1, 2, 3):
+        stage.session.begin([assignment(epoch=epoch)])
+        await settle()
+    assert stage.hands.noted == ["begun t1/1"]
+
+    stage.hands.may_stop.set()
+    await settle()
+
+    assert stage.hands.noted == ["begun t1/1", "stopped t1/1", "begun t1/3"]
+
+
+async def test_what_has_ended_is_not_begun_again_when_its_offer_comes_late(stage: Stage) -> None:
+    stage.hands.may_end.set()
+    stage.session.begin([assignment(epoch=2)])
+    await settle()
+    stage.session.acknowledge([ref(epoch=2)])
+
+    stage.session.begin([assignment(epoch=2), assignment(epoch=1)])
+    await settle()
+
+    assert stage.hands.noted == ["begun t1/2", "done t1/2"]
+    assert stage.scheduler.refusals() == [("t1", 2, "STALE_OFFER"), ("t1", 1, "STALE_OFFER")]
+
+
+async def test_what_was_stopped_before_it_came_is_not_begun_when_that_is_stored(
+    stage: Stage,
+) -> None:
+    stage.session.cancel([ref("lost", 3)])
+    stage.session.acknowledge([ref("lost", 3)])
+
+    stage.session.begin([assignment("lost", 3)])
+    await settle()
+
+    assert stage.hands.noted == []
+
+
 async def test_an_older_epoch_is_not_begun_beside_a_newer(stage: Stage) -> None:
     stage.session.begin([assignment(epoch=2)])
     stage.session.begin([assignment(epoch=1)])
@@ -295,7 +334,7 @@ async def test_a_session_that_leaves_ends_what_it_has_and_takes_nothing_more(
 ) -> None:
     stage.session.begin([assignment("a")])
     await settle()
-    stage.session.is_leaving = True
+    stage.session.leave()
     stage.session.begin([assignment("b")])
     assert stage.scheduler.refusals() == [("b", 1, "DRAINING")]
 

@@ -67,7 +67,7 @@ class Schedulers:
         session = self._session
         if session is None:
             return
-        session.is_leaving = True
+        session.leave()
         self._say(stream.ConnectRequest(goodbye=stream.Goodbye()))
         try:
             async with asyncio.timeout(max(0.0, self._given.drain_seconds - _STOP_SECONDS)):
@@ -118,7 +118,7 @@ class Schedulers:
                 self._conversations[scheduler_id] = conversation
                 await conversation.hold(self._slots_for(len(self._conversations)))
         except SessionOver:
-            session.is_over = True
+            session.end()
         except (errors.SavannaError, TimeoutError) as error:
             log.warning("scheduler_lost", scheduler_id=scheduler_id, error=str(error))
             await asyncio.sleep(_BACKOFF.delay(1, self._chance.random()))
