@@ -65,7 +65,9 @@ class LocalCloud:
             record = self._records.read(order.instance_id)
             if record is not None and _alive(record):
                 return self._server(record)
-            self._clean(order.instance_id)
+            if any(folder.iterdir()):
+                # Files come before processes and go after them: an empty folder has neither.
+                self._clean(order.instance_id)
             try:
                 self._check(order)
                 number = self._reserve(order.instance_id)

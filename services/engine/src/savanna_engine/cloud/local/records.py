@@ -5,7 +5,7 @@
     <root>/cloud-id              random; marks every process of this cloud
     <root>/network.json          bridge and subnet, once there is one
     <root>/clusters/<id>/hosts   the /etc/hosts that all hosts of a cluster share
-    <root>/addresses/<number>    a reserved address, holding the instance id
+    <root>/addresses/<number>    a reserved address: a link that names the instance id
     <root>/hosts/<instance id>/  etc/ home/ tmp/ record.json
 
 A folder without a record is a host whose making was cut off: it can be removed, never used.
@@ -120,21 +120,22 @@ class Records:
         Raises ``LookupError`` when all are taken.
         """
         with self.locked(self.addresses):
-            taken = {int(path.name): path.read_text() for path in self._reserved()}
+            taken = {int(path.name): os.readlink(path) for path in self._reserved()}
             for number, owner in taken.items():
                 if owner == instance_id:
                     return number
             free = next((n for n in range(first, last + 1) if n not in taken), None)
             if free is None:
                 raise LookupError(f"all {last - first + 1} addresses of the local cloud are taken")
-            write_atomically(self.addresses / str(free), instance_id)
+            # A link is whole from the beginning: nobody holds the lock for as long as a disk needs.
+            (self.addresses / str(free)).symlink_to(instance_id)
             return free
 
     def release_address(self, instance_id: str) -> None:
         """Free the address of a host, if it has one."""
         with self.locked(self.addresses):
             for path in self._reserved():
-                if path.read_text() == instance_id:
+                if os.readlink(path) == instance_id:
                     path.unlink()
 
     def _reserved(self) -> list[Path]:
