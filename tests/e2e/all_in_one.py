@@ -40,15 +40,15 @@ class Running:
         self.grpc = found["grpc"]
         self.log = Path(found["log"])
 
-    def client(self) -> Client:
+    def client(self, token: str = "") -> Client:
         """Give a client, not yet connected."""
-        return Client(self.grpc)
+        return Client(self.grpc, token)
 
-    def cloud(self) -> cloud_pb2.CloudCatalog:
+    def cloud(self, token: str = "") -> cloud_pb2.CloudCatalog:
         """Ask what its cloud offers."""
 
         async def ask() -> cloud_pb2.CloudCatalog:
-            async with self.client() as client:
+            async with self.client(token) as client:
                 return (await client.catalog.GetCloud(catalog.GetCloudRequest())).cloud
 
         return asyncio.run(ask())

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tests.unit.api_gateway.conftest import Front
 
 ANOTHER = str(uuid.uuid4())
+SCHEDULED = {"job_execution_type": "scheduled", "start": "2030-01-01 00:00:00"}
 NO_MASTER = {"name": "w", "flavor_id": "2", "node_processes": ["datanode"], "count": 1}
 
 
@@ -81,6 +82,10 @@ def group(**changes: Any) -> dict[str, Any]:
         ({"node_configs": {"HDFS": {"a": 2**63}}}, "VALIDATION_ERROR", "not of type 'configs'"),
         ({"availability_zone": "moon"}, "NOT_FOUND", "availability zone 'moon' not found"),
         ({"zzz": 1}, "VALIDATION_ERROR", "('zzz' was unexpected)"),
+        ({"shares": [{"id": ANOTHER}]}, "NOT_IMPLEMENTED", "Shares are not supported yet"),
+        ({"boot_from_volume": True}, "INVALID_REFERENCE", "leave boot_from_volume at false"),
+        ({"security_groups": ["web"]}, "NOT_FOUND", "Security group 'web' not found"),
+        ({"floating_ip_pool": ANOTHER}, "NOT_FOUND", f"Floating IP pool {ANOTHER} not found"),
     ],
 )
 async def test_a_bad_node_group_template_is_refused(
@@ -132,6 +137,10 @@ async def test_a_bad_node_group_template_is_refused(
         ({"count": 10**9}, "INVALID_DATA", "count must be from 1 to 100"),
         ({"count": True}, "VALIDATION_ERROR", "count: True is not of type 'integer'"),
         ({"anti_affinity_ratio": 2}, "VALIDATION_ERROR", "was unexpected"),
+        ({"anti_affinity": ["namenode"]}, "NOT_IMPLEMENTED", "Leave anti_affinity empty"),
+        ({"shares": [{"id": ANOTHER}]}, "NOT_IMPLEMENTED", "Shares are not supported yet"),
+        ({"user_keypair_id": "me"}, "NOT_FOUND", "Requested keypair 'me' not found"),
+        ({"is_transient": True}, "NOT_IMPLEMENTED", "Leave is_transient at false"),
     ],
 )
 async def test_a_bad_cluster_is_refused(
@@ -294,6 +303,12 @@ async def test_a_job_that_can_not_run_is_refused(front: Front) -> None:
         ("Spark", "INVALID_DATA", "Spark job must specify edp.java.main_class"),
     ):
         refused(await front.rest.post("/v2/jobs", json=bodies[kind]), name, text)
+    for changes, name, text in (
+        ({"input_id": ANOTHER}, "INVALID_REFERENCE", f"DataSource with id '{ANOTHER}' doesn't"),
+        ({"job_configs": {"job_execution_info": SCHEDULED}}, "NOT_IMPLEMENTED", "Scheduled jobs"),
+    ):
+        body = {**bodies["Shell"], **changes}
+        refused(await front.rest.post("/v2/jobs", json=body), name, text)
     assert front.memory.jobs == {}
     in_use = await front.rest.delete(f"/v2/job-binaries/{binary['id']}")
     refused(in_use, "DELETION_FAILED", "JobBinary is referenced and cannot be deleted")

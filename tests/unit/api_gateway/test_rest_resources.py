@@ -86,7 +86,6 @@ async def test_a_cluster_template_is_filled_from_node_group_templates(front: Fro
             "plugin_name": "fake",
             "plugin_version": "0.1",
             "node_groups": [group],
-            "anti_affinity": ["datanode"],
         },
     )
     (shown_group,) = made["node_groups"]

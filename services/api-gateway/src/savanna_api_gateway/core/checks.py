@@ -11,6 +11,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from savanna_api_gateway.core import unsupported
 from savanna_api_gateway.core.problems import Problems, Reason, known
 
 if TYPE_CHECKING:
@@ -211,7 +212,7 @@ def check_spec(
         check_image(problems, f"{field}.image_id", spec.image_id, ground)
     _check_volumes(problems, field, spec, ground.cloud)
     _check_placement(problems, field, spec, ground.cloud)
-    _check_shares(problems, field, spec.shares)
+    unsupported.check_spec(problems, field, spec, ground.cloud)
 
 
 def check_groups(
@@ -283,7 +284,7 @@ def _check_volumes(
         )
     if spec.volumes_per_node <= 0:
         return
-    if not any(each.name == "volumes" for each in cloud.quotas):
+    if not unsupported.has(cloud, "volumes"):
         problems.add(
             f"{field}.volumes_per_node",
             Reason.INVALID_REFERENCE,
@@ -319,20 +320,4 @@ def _check_placement(
             Reason.NOT_FOUND,
             f"Nova availability zone '{spec.availability_zone}' not found",
             known(zones, what="zones"),
-        )
-
-
-def _check_shares(problems: Problems, field: str, shares: Sequence[template_pb2.Share]) -> None:
-    paths = [each.path for each in shares if each.path]
-    if len(set(paths)) < len(paths):
-        problems.add(
-            f"{field}.shares",
-            Reason.INVALID_DATA,
-            "Multiple shares cannot be mounted to the same path.",
-        )
-    if any(not path.startswith("/") or "\0" in path for path in paths):
-        problems.add(
-            f"{field}.shares",
-            Reason.INVALID_DATA,
-            'Paths must be absolute Linux paths starting with "/" and may not contain nulls.',
         )

@@ -11,7 +11,7 @@ from savanna.cluster.v1 import cluster_pb2
 from savanna.conductor.v1 import cluster_service_pb2 as pb
 from savanna.conductor.v1 import facts_service_pb2
 from savanna.plugin.v1 import plugin_service_pb2
-from savanna_api_gateway.core import checks, fill, masks, quota
+from savanna_api_gateway.core import checks, fill, masks, quota, unsupported
 from savanna_api_gateway.core.ownership import check_changeable, check_deletable
 from savanna_api_gateway.core.problems import Problems, Reason
 from savanna_api_gateway.core.survey import image_id_of, name_to_ids, network_id_of
@@ -225,6 +225,8 @@ def _check_cluster(problems: Problems, wanted: Cluster, ground: checks.Ground) -
     checks.check_configs(problems, "cluster_configs", wanted.cluster_configs, ground.version)
     checks.check_groups(problems, wanted.node_groups, ground)
     checks.check_processes(problems, "anti_affinity", wanted.anti_affinity, ground.version)
+    unsupported.check_cluster(problems, wanted)
+    unsupported.check_launch(problems, wanted)
     checks.check_host_names(problems, wanted.name, wanted.domain_name, wanted.node_groups)
     if wanted.neutron_management_network:
         checks.check_network(problems, wanted.neutron_management_network, ground.cloud)

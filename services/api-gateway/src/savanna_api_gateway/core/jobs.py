@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from savanna.conductor.v1 import cluster_service_pb2 as pb
 from savanna.job.v1 import job_pb2
 from savanna.plugin.v1 import plugin_service_pb2
+from savanna_api_gateway.core import unsupported
 from savanna_api_gateway.core.checks import check_enabled, find_version
 from savanna_api_gateway.core.interface import with_interface
 from savanna_api_gateway.core.job_binaries import has_bytes
@@ -168,6 +169,7 @@ class JobWork:
         assert plugin is not None
         assert version is not None
         check_enabled(problems, plugin, version)
+        unsupported.check_job(problems, job)
         _check_type(problems, job, parts, version)
         for binary in parts.binaries:
             if not has_bytes(binary):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from savanna.cluster.v1 import template_pb2
-from savanna_api_gateway.core import checks, fill, masks
+from savanna_api_gateway.core import checks, fill, masks, unsupported
 from savanna_api_gateway.core.ownership import check_changeable, check_deletable
 from savanna_api_gateway.core.problems import Problems, Reason
 from savanna_api_gateway.core.survey import image_id_of, name_to_ids, network_id_of
@@ -263,6 +263,7 @@ class ClusterTemplates:
         checks.check_configs(problems, "cluster_configs", wanted.cluster_configs, ground.version)
         checks.check_groups(problems, wanted.node_groups, ground)
         checks.check_processes(problems, "anti_affinity", wanted.anti_affinity, ground.version)
+        unsupported.check_cluster(problems, wanted)
         if wanted.neutron_management_network:
             checks.check_network(problems, wanted.neutron_management_network, ground.cloud)
         problems.raise_any()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -176,7 +178,13 @@ def computed(show: Callable[[Message], Json]) -> Codec:
 
 def shown_time(stamp: Timestamp) -> str:
     """Write a time as Sahara does: UTC without zone and fraction."""
-    return stamp.ToDatetime().isoformat(timespec="seconds")
+    return _shown_second(stamp.seconds)
+
+
+@lru_cache(maxsize=16_384)
+def _shown_second(seconds: int) -> str:
+    # A list shows the same few seconds again and again.
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def shown_configs(message: Configs) -> dict[str, dict[str, Json]]:

@@ -16,9 +16,9 @@ from savanna_api_gateway.core.job_binaries import INTERNAL
 from savanna_kit import errors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from jsonschema import TypeChecker
+    from jsonschema import TypeChecker, ValidationError
     from jsonschema.protocols import Validator
 
 Json = Any
@@ -175,9 +175,19 @@ class BodySchema:
 
     def check(self, body: Json) -> None:
         """Raise ``InvalidArgument`` with one line for each thing that is wrong."""
-        lines = [f"{_where(each.path)}{each.message}" for each in self._validator.iter_errors(body)]
+        lines = [line for each in self._validator.iter_errors(body) for line in _lines(each)]
         if lines:
             raise errors.InvalidArgument("\n".join(lines), reason="VALIDATION_ERROR")
+
+
+def _lines(error: ValidationError) -> Iterator[str]:
+    """Say what is wrong; where one of several forms was wanted, also what the nearest lacks."""
+    yield f"{_where(error.absolute_path)}{error.message}"
+    forms: dict[str | int, list[ValidationError]] = {}
+    for each in error.context or ():
+        forms.setdefault(each.relative_schema_path[0], []).append(each)
+    for each in min(forms.values(), key=len, default=[]):
+        yield from _lines(each)
 
 
 def _where(path: Iterable[str | int]) -> str:
