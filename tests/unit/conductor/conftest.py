@@ -132,7 +132,7 @@ async def running(settings: ConductorSettings) -> AsyncIterator[Conductor]:
 
 @pytest.fixture
 def settings(database_url: str, tmp_path: Path) -> ConductorSettings:
-    """Short leases, so that tests see them end."""
+    """Leases that no test outlasts; ``hasty_conductor`` is for those that see them end."""
     engine = dialect.open_engine(database_url, readers=1)
     migrate(engine)
     engine.dispose()
@@ -140,8 +140,8 @@ def settings(database_url: str, tmp_path: Path) -> ConductorSettings:
         listen=f"unix:{tmp_path}/conductor.sock",
         database_url=database_url,
         key_file=tmp_path / "savanna.key",
-        scheduler_lease_seconds=0.5,
-        engine_lease_seconds=0.5,
+        scheduler_lease_seconds=60,
+        engine_lease_seconds=60,
         look_seconds=0.05,
         job_binary_limit=2**20,
         drain_seconds=0.5,
@@ -152,6 +152,14 @@ def settings(database_url: str, tmp_path: Path) -> ConductorSettings:
 async def conductor(settings: ConductorSettings) -> AsyncIterator[Conductor]:
     """Run a conductor."""
     async with running(settings) as it:
+        yield it
+
+
+@pytest.fixture
+async def hasty_conductor(settings: ConductorSettings) -> AsyncIterator[Conductor]:
+    """Run a conductor with short leases."""
+    short = {"scheduler_lease_seconds": 0.5, "engine_lease_seconds": 0.5}
+    async with running(settings.model_copy(update=short)) as it:
         yield it
 
 

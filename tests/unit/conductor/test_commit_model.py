@@ -168,9 +168,8 @@ class Run:
 
 
 def test_commits_do_what_the_model_says(settings: ConductorSettings) -> None:
-    leases = {"scheduler_lease_seconds": 60.0, "engine_lease_seconds": 60.0}
     with asyncio.Runner() as runner:
-        context = running(settings.model_copy(update=leases))
+        context = running(settings)
         conductor = runner.run(context.__aenter__())
 
         @hypothesis.settings(max_examples=30, deadline=None, derandomize=True, database=None)

@@ -125,9 +125,9 @@ async def test_results_of_an_older_attempt_are_stale(conductor: Conductor) -> No
 
 
 async def test_work_is_taken_back_only_when_the_session_is_over_by_the_database(
-    conductor: Conductor,
+    hasty_conductor: Conductor,
 ) -> None:
-    owner, graph, session = await claimed(conductor)
+    owner, graph, session = await claimed(hasty_conductor)
     task = graph.tasks[0]
     await owner.commit(assign(task, 1, session))
     assert codes(await owner.commit(lose(task, 1, session))) == [Verdict.CODE_SESSION_ALIVE]
@@ -136,14 +136,14 @@ async def test_work_is_taken_back_only_when_the_session_is_over_by_the_database(
             await asyncio.sleep(0.05)
     verdicts = await owner.commit(finish(task, 1, session), assign(task, 2, session))
     assert codes(verdicts) == [Verdict.CODE_STALE, Verdict.CODE_SESSION_ENDED]
-    fresh = await conductor.session()
+    fresh = await hasty_conductor.session()
     assert codes(await owner.commit(assign(task, 2, fresh))) == [Verdict.CODE_APPLIED]
 
 
 async def test_a_session_that_lost_its_work_stays_over_even_if_clocks_go_back(
-    conductor: Conductor, settings: ConductorSettings
+    hasty_conductor: Conductor, settings: ConductorSettings
 ) -> None:
-    owner, graph, session = await claimed(conductor)
+    owner, graph, session = await claimed(hasty_conductor)
     task = graph.tasks[0]
     await owner.commit(assign(task, 1, session))
     await asyncio.sleep(0.6)
@@ -155,7 +155,7 @@ async def test_a_session_that_lost_its_work_stays_over_even_if_clocks_go_back(
     request = execution.RenewSessionsRequest(
         sessions=[execution.Session(session_id=session, engine_id="engine-1")]
     )
-    assert list((await conductor.execution.RenewSessions(request)).ended) == [session]
+    assert list((await hasty_conductor.execution.RenewSessions(request)).ended) == [session]
 
 
 async def test_facts_that_can_not_be_read_leave_the_task_as_it_was(conductor: Conductor) -> None:
@@ -180,13 +180,13 @@ async def test_an_ended_session_can_not_be_renewed(conductor: Conductor) -> None
 
 
 async def test_a_scheduler_whose_lease_was_taken_over_can_commit_nothing(
-    conductor: Conductor,
+    hasty_conductor: Conductor,
 ) -> None:
-    owner, graph, session = await claimed(conductor)
-    heir = await new_owner(conductor)
+    owner, graph, session = await claimed(hasty_conductor)
+    heir = await new_owner(hasty_conductor)
     async with asyncio.timeout(5):
         while not (answer := await heir.claim()).graphs:
-            await conductor.execution.RenewScheduler(
+            await hasty_conductor.execution.RenewScheduler(
                 execution.RenewSchedulerRequest(scheduler_id=heir.scheduler_id, address="")
             )
             await asyncio.sleep(0.05)
@@ -197,14 +197,14 @@ async def test_a_scheduler_whose_lease_was_taken_over_can_commit_nothing(
         await owner.claim()
 
 
-async def test_a_late_scheduler_goes_on_if_nobody_took_over(conductor: Conductor) -> None:
-    owner, graph, _ = await claimed(conductor)
+async def test_a_late_scheduler_goes_on_if_nobody_took_over(hasty_conductor: Conductor) -> None:
+    owner, graph, _ = await claimed(hasty_conductor)
     await asyncio.sleep(0.6)
-    await conductor.create("c2")
+    await hasty_conductor.create("c2")
     assert [each.operation.cluster_name for each in (await owner.claim()).graphs] == ["c2"]
-    late = assign(graph.tasks[0], 1, await conductor.session())
+    late = assign(graph.tasks[0], 1, await hasty_conductor.session())
     assert codes(await owner.commit(late)) == [Verdict.CODE_APPLIED]
-    listed = await conductor.execution.ListSchedulers(execution.ListSchedulersRequest())
+    listed = await hasty_conductor.execution.ListSchedulers(execution.ListSchedulersRequest())
     assert list(listed.schedulers) == []
 
 

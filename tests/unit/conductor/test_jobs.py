@@ -341,7 +341,7 @@ async def test_output_is_kept_once_and_read_from_any_position(conductor: Conduct
 
 async def test_output_beyond_the_limit_is_dropped_and_said_so(conductor: Conductor) -> None:
     job, owner, task, session = await running(conductor)
-    half = 10 * 2**20
+    half = 9 * 2**20
     pieces = [
         Chunk(stream=Chunk.STREAM_STDERR, offset=start, data=bytes(half)) for start in (0, half)
     ]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, make_url, text
+from sqlalchemy.exc import OperationalError
 
 from savanna.conductor.v1 import catalog_service_pb2 as catalog_pb2
 from savanna.conductor.v1 import cluster_service_pb2 as pb
@@ -22,6 +24,7 @@ from tests.unit.conductor.changes import assign, codes, end
 from tests.unit.conductor.conftest import PROJECT, Conductor, Owner, new_owner, running
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
 Operation = operation_pb2.Operation
@@ -131,28 +134,37 @@ async def test_a_template_is_removed_or_used_but_never_both(both: list[Conductor
         assert sum(isinstance(each, Exception) for each in outcomes) == 1
 
 
-async def test_a_database_that_hung_up_is_asked_again(
-    postgresql_server: str, tmp_path: Path
-) -> None:
-    """Every connection is ended by the server, as when it is restarted."""
+@asynccontextmanager
+async def on_postgresql(server: str, folder: Path) -> AsyncIterator[tuple[Conductor, str]]:
+    """Run a conductor on a fresh database of a server; gives it and the database's URL."""
     name = f"test_{uuid.uuid4().hex[:12]}"
-    admin = create_engine(postgresql_server, isolation_level="AUTOCOMMIT")
+    admin = create_engine(server, isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:
         connection.execute(text(f"CREATE DATABASE {name}"))
-    url = postgresql_server.replace("/postgres?", f"/{name}?")
+    admin.dispose()
+    url = server.replace("/postgres?", f"/{name}?")
     engine = dialect.open_engine(url, readers=1)
     migrate(engine)
     engine.dispose()
     settings = ConductorSettings(
-        listen=f"unix:{tmp_path}/conductor.sock",
+        listen=f"unix:{folder}/conductor.sock",
         database_url=url,
-        key_file=tmp_path / "savanna.key",
+        key_file=folder / "savanna.key",
         drain_seconds=0.2,
     )
-    kill = text(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name"
-    ).bindparams(name=name)
     async with running(settings) as conductor:
+        yield conductor, url
+
+
+async def test_a_database_that_hung_up_is_asked_again(
+    postgresql_server: str, tmp_path: Path
+) -> None:
+    """Every connection is ended by the server, as when it is restarted."""
+    admin = create_engine(postgresql_server, isolation_level="AUTOCOMMIT")
+    async with on_postgresql(postgresql_server, tmp_path) as (conductor, url):
+        kill = text(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name"
+        ).bindparams(name=make_url(url).database)
         for number in range(3):
             created = await conductor.create(f"c{number}")
             with admin.connect() as connection:
@@ -161,3 +173,21 @@ async def test_a_database_that_hung_up_is_asked_again(
             with admin.connect() as connection:
                 connection.execute(kill)
     admin.dispose()
+
+
+async def test_a_conductor_that_stands_still_while_it_writes_gives_way(
+    postgresql_server: str, tmp_path: Path
+) -> None:
+    """It holds the place of the writer; leases of others must not end by that."""
+    async with on_postgresql(postgresql_server, tmp_path) as (conductor, url):
+        engine = dialect.open_engine(url, readers=1)
+        stopped = dialect.for_writing(engine.connect())
+        stopped.begin()
+        dialect.become_writer(stopped)
+        async with asyncio.timeout(5):
+            await conductor.create()
+        with pytest.raises(OperationalError):
+            stopped.execute(text("SELECT 1"))
+        stopped.invalidate()
+        stopped.close()
+        engine.dispose()

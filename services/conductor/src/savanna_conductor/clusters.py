@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from savanna.cluster.v1 import cluster_pb2
 from savanna.conductor.v1 import catalog_service_pb2 as catalog_pb2
+from savanna.conductor.v1 import cluster_service_pb2 as messages
 from savanna.operation.v1 import operation_pb2
 from savanna_conductor import catalog, keys, operations, ownership, references, requests, telling
 from savanna_conductor.store import schema
@@ -126,20 +127,13 @@ def _body(cluster: Cluster) -> bytes:
     return body.SerializeToString(deterministic=True)
 
 
-def scale(
-    transaction: Transaction,
-    *,
-    project_id: str,
-    cluster_id: str,
-    groups: Sequence[cluster_pb2.NodeGroup],
-    revision: int,
-    request_id: str,
-) -> str:
+def scale(transaction: Transaction, request: messages.ScaleClusterRequest) -> str:
     """Store new counts and the scale; gives the operation's id.
 
     The old counts go along for a way back.
     """
-    made = requests.find(transaction, "ScaleCluster", project_id, request_id)
+    project_id, cluster_id = request.name.project_id, request.name.id
+    made = requests.find(transaction, "ScaleCluster", project_id, request.request_id)
     if made is not None:
         return made
     row = _own(transaction, project_id, cluster_id)
@@ -148,12 +142,12 @@ def scale(
             f"cluster '{row.name}' is not active: wait until what is under way has ended",
             reason="CLUSTER_NOT_ACTIVE",
         )
-    ownership.check_revision(row, revision, noun=NOUN)
+    ownership.check_revision(row, request.revision, noun=NOUN)
     cluster = Cluster.FromString(row.body)
     before = cluster_pb2.Facts(
         node_group_counts={each.name: each.count for each in cluster.node_groups}
     )
-    _resize(transaction, cluster, groups)
+    _resize(transaction, cluster, request.node_groups)
     _check_templates(transaction, project_id, cluster)
     references.note(transaction, (references.CLUSTER, cluster_id), _templates(cluster))
     operation = operations.create(
@@ -175,7 +169,7 @@ def scale(
         revision=row.revision + 1,
         body=_body(cluster),
     )
-    requests.remember(transaction, "ScaleCluster", project_id, request_id, operation.id)
+    requests.remember(transaction, "ScaleCluster", project_id, request.request_id, operation.id)
     telling.cluster_changed(transaction, operation, Cluster.STATE_SCALING)
     return operation.id
 

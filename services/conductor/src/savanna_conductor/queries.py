@@ -16,6 +16,7 @@ from savanna.conductor.v1 import cluster_service_pb2, facts_service_pb2
 from savanna.operation.v1 import operation_pb2
 from savanna_conductor import convert, ownership
 from savanna_conductor.store import schema
+from savanna_conductor.store.transaction import JOURNAL
 from savanna_kit.errors import InvalidArgument
 
 if TYPE_CHECKING:
@@ -277,3 +278,10 @@ def journal_after(
         query = query.where(table.c.operation_id == request.operation_id)
     bodies = connection.execute(query.order_by(table.c.sequence).limit(limit)).scalars()
     return [operation_pb2.JournalEntry.FromString(body) for body in bodies]
+
+
+def journal_head(connection: Connection) -> int:
+    """Give the number of the last entry."""
+    table = schema.counter
+    query = select(table.c.value).where(table.c.name == JOURNAL)
+    return int(connection.execute(query).scalar_one())

@@ -83,14 +83,7 @@ class ClusterService(stubs.ClusterServiceServicer):
         name = request.name
 
         def write(transaction: Transaction) -> messages.ScaleClusterResponse:
-            operation_id = clusters.scale(
-                transaction,
-                project_id=name.project_id,
-                cluster_id=name.id,
-                groups=request.node_groups,
-                revision=request.revision,
-                request_id=request.request_id,
-            )
+            operation_id = clusters.scale(transaction, request)
             connection = transaction.connection
             return messages.ScaleClusterResponse(
                 cluster=queries.cluster(connection, name.project_id, name.id),

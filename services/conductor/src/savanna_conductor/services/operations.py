@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[object, object]
 
 _ENTRIES_AT_ONCE = 500
+_GATHER_SECONDS = 0.02
 
 
 class OperationService(stubs.OperationServiceServicer):
@@ -99,29 +102,39 @@ class OperationService(stubs.OperationServiceServicer):
         position = request.after_sequence
         while True:
             change = self._store.next_change()
-            entries, is_open = await self._store.read(
-                partial(_look, request=request, position=position)
-            )
-            if entries:
-                position = entries[-1].sequence
-                yield messages.WatchJournalResponse(entries=entries)
-            if len(entries) == _ENTRIES_AT_ONCE:
+            look = await self._store.read(partial(_look, request=request, position=position))
+            position = look.position
+            if look.entries:
+                yield messages.WatchJournalResponse(entries=look.entries)
+            if len(look.entries) == _ENTRIES_AT_ONCE:
                 continue
-            if ends and not is_open:
+            if ends and not look.is_open:
                 # Seen on the same snapshot: whatever the operation told was given.
                 return
             await self._store.wait_for_change(change, self._settings.look_seconds)
+            # What follows closely is taken along: many may watch while much is written.
+            await asyncio.sleep(_GATHER_SECONDS)
 
 
-def _look(
-    connection: Connection, *, request: messages.WatchJournalRequest, position: int
-) -> tuple[list[operation_pb2.JournalEntry], bool]:
-    """Read what comes next in the journal, and whether the named operation is still open."""
+@dataclass(frozen=True)
+class _Look:
+    """What comes next in the journal, up to a position, and whether the named operation is open."""
+
+    entries: list[operation_pb2.JournalEntry]
+    position: int
+    is_open: bool
+
+
+def _look(connection: Connection, *, request: messages.WatchJournalRequest, position: int) -> _Look:
     is_open = True
     if request.operation_id:
         name = messages.OwnedName(project_id=request.project_id, id=request.operation_id)
         is_open = _state(connection, name) in operations.OPEN
-    return queries.journal_after(connection, request, position, _ENTRIES_AT_ONCE), is_open
+    entries = queries.journal_after(connection, request, position, _ENTRIES_AT_ONCE)
+    if len(entries) == _ENTRIES_AT_ONCE:
+        return _Look(entries, entries[-1].sequence, is_open)
+    # All there is was looked through: the next look begins where this snapshot ended.
+    return _Look(entries, max(position, queries.journal_head(connection)), is_open)
 
 
 def _state(connection: Connection, name: messages.OwnedName) -> int:
