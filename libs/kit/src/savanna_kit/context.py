@@ -10,11 +10,16 @@ from dataclasses import dataclass, field
 _PREFIX = "x-savanna-"
 
 
+def new_request_id() -> str:
+    """Make an id by which a request is found in every log."""
+    return f"req-{uuid.uuid4()}"
+
+
 @dataclass(frozen=True)
 class RequestContext:
     """The request on whose behalf something is done."""
 
-    request_id: str = field(default_factory=lambda: f"req-{uuid.uuid4()}")
+    request_id: str = field(default_factory=new_request_id)
     project_id: str = ""
     user_id: str = ""
     user_name: str = ""
@@ -61,15 +66,10 @@ def to_metadata(request: RequestContext) -> list[tuple[str, str]]:
 def from_metadata(metadata: dict[str, str]) -> RequestContext:
     """Read a request from call metadata; what is missing stays empty, an id is made."""
     roles = metadata.get(_PREFIX + "roles", "")
-    request = RequestContext(
+    return RequestContext(
+        request_id=metadata.get(_PREFIX + "request-id") or new_request_id(),
         project_id=metadata.get(_PREFIX + "project", ""),
         user_id=metadata.get(_PREFIX + "user-id", ""),
         user_name=metadata.get(_PREFIX + "user-name", ""),
         roles=tuple(roles.split(",")) if roles else (),
     )
-    known = metadata.get(_PREFIX + "request-id")
-    return request if known is None else RequestContext(known, *_rest(request))
-
-
-def _rest(request: RequestContext) -> tuple[str, str, str, tuple[str, ...]]:
-    return request.project_id, request.user_id, request.user_name, request.roles
