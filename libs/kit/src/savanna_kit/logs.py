@@ -10,7 +10,13 @@ import structlog
 from opentelemetry import trace
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from structlog.typing import EventDict, FilteringBoundLogger, Processor
+
+
+_CHATTY = ("paramiko", "asyncio", "httpx", "alembic", "fabric", "invoke", "uvicorn")
+"""Libraries of which only warnings are of interest."""
 
 
 def get_logger(name: str) -> FilteringBoundLogger:
@@ -42,31 +48,27 @@ def configure(*, level: str = "info", form: str = "auto", stream: TextIO | None 
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(_formatter(shared, console=console))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    for chatty in _CHATTY:
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def _formatter(
+    shared: Sequence[Processor], *, console: bool
+) -> structlog.stdlib.ProcessorFormatter:
     renderer: list[Processor] = (
         [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
         if console
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )
-    handler = logging.StreamHandler(out)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer],
-        )
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared,
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer],
     )
-    root = logging.getLogger()
-    root.handlers[:] = [handler]
-    root.setLevel(level.upper())
-    for chatty in (
-        "paramiko",
-        "asyncio",
-        "httpx",
-        "alembic",
-        "fabric",
-        "invoke",
-        "uvicorn",
-    ):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
 def bind(**values: str | int) -> None:

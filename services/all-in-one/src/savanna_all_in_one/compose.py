@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import savanna_api_gateway.main as gateway
 import savanna_conductor.main as conductor
@@ -26,87 +26,101 @@ if TYPE_CHECKING:
     from savanna_all_in_one.settings import AllSettings
     from savanna_kit.serving import Parts
 
+    S = TypeVar("S", bound=settings.ServiceSettings)
+
 
 def compose(given: AllSettings, folder: DataFolder, sockets: Path) -> list[Parts]:
     """Build all services, in the order in which they start."""
+    return _House(given, folder, sockets).parts()
 
-    def at(name: str) -> str:
-        return f"unix:{sockets / name}"
 
-    plugins = {
-        at(f"plugin-{name}"): plugin_service.build(
-            kind(),
-            plugin_service.PluginSettings(
-                _env_prefix=f"SAVANNA_PLUGIN_{name.upper()}_",
-                listen=at(f"plugin-{name}"),
-                drain_seconds=given.drain_seconds,
-            ),
-        )
-        for name, kind in plugin_service.installed().items()
-    }
-    common = {"drain_seconds": given.drain_seconds}
-    addresses = [*plugins, *given.plugins]
-    parts = [
-        conductor.build(
-            settings.load(
+class _House:
+    """All services of one process, and where each finds the others."""
+
+    def __init__(self, given: AllSettings, folder: DataFolder, sockets: Path) -> None:
+        self._given = given
+        self._folder = folder
+        self._sockets = sockets
+        self._kinds = plugin_service.installed()
+        self._plugins = [*(self._at(f"plugin-{name}") for name in self._kinds), *given.plugins]
+
+    def parts(self) -> list[Parts]:
+        """Build them."""
+        simulated = [self._simulator()] if self._given.cloud == "simulated" else []
+        return [
+            self._conductor(),
+            *(self._plugin(name) for name in self._kinds),
+            *simulated,
+            self._scheduler(),
+            self._engine(),
+            self._gateway(),
+        ]
+
+    def _at(self, name: str) -> str:
+        return f"unix:{self._sockets / name}"
+
+    def _load(self, kind: type[S], **values: object) -> S:
+        return settings.load(kind, drain_seconds=self._given.drain_seconds, **values)
+
+    def _conductor(self) -> Parts:
+        return conductor.build(
+            self._load(
                 ConductorSettings,
-                listen=at("conductor"),
-                database_url=folder.database_url,
-                key_file=folder.key_file,
-                **common,
-            )
-        ),
-        *plugins.values(),
-    ]
-    if given.cloud == "simulated":
-        parts.append(
-            simulator.build(
-                settings.load(
-                    SimulatorSettings,
-                    listen=at("simulator"),
-                    boot_seconds=given.boot_seconds,
-                    **common,
-                )
+                listen=self._at("conductor"),
+                database_url=self._folder.database_url,
+                key_file=self._folder.key_file,
             )
         )
-    parts.append(
-        scheduler.build(
-            settings.load(
-                SchedulerSettings, listen=at("scheduler"), conductor=at("conductor"), **common
+
+    def _plugin(self, name: str) -> Parts:
+        chosen = plugin_service.PluginSettings(
+            _env_prefix=f"SAVANNA_PLUGIN_{name.upper()}_",
+            listen=self._at(f"plugin-{name}"),
+            drain_seconds=self._given.drain_seconds,
+        )
+        return plugin_service.build(self._kinds[name](), chosen)
+
+    def _simulator(self) -> Parts:
+        boot_seconds = self._given.boot_seconds
+        listen = self._at("simulator")
+        return simulator.build(
+            self._load(SimulatorSettings, listen=listen, boot_seconds=boot_seconds)
+        )
+
+    def _scheduler(self) -> Parts:
+        return scheduler.build(
+            self._load(
+                SchedulerSettings, listen=self._at("scheduler"), conductor=self._at("conductor")
             )
         )
-    )
-    parts.append(
-        engine.build(
-            settings.load(
+
+    def _engine(self) -> Parts:
+        return engine.build(
+            self._load(
                 EngineSettings,
-                listen=at("engine"),
+                listen=self._at("engine"),
                 engine_id="engine",
-                conductor=at("conductor"),
-                plugins=addresses,
-                cloud=given.cloud,
-                local_dir=folder.hosts,
-                local_hosts=given.local_hosts,
-                simulator=at("simulator"),
-                **common,
+                conductor=self._at("conductor"),
+                plugins=self._plugins,
+                cloud=self._given.cloud,
+                local_dir=self._folder.hosts,
+                local_hosts=self._given.local_hosts,
+                simulator=self._at("simulator"),
             )
         )
-    )
-    parts.append(
-        gateway.build(
-            settings.load(
+
+    def _gateway(self) -> Parts:
+        return gateway.build(
+            self._load(
                 ApiSettings,
-                listen=given.grpc,
-                rest_listen=given.rest,
-                auth=given.auth,
-                conductor=at("conductor"),
-                engines=[at("engine")],
-                plugins=addresses,
-                **common,
+                listen=self._given.grpc,
+                rest_listen=self._given.rest,
+                auth=self._given.auth,
+                conductor=self._at("conductor"),
+                engines=[self._at("engine")],
+                plugins=self._plugins,
             )
         )
-    )
-    return parts
 
 
 def prepare_database(folder: DataFolder) -> None:
