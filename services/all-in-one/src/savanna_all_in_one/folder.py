@@ -24,15 +24,18 @@ class DataFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
-        self.database_url = f"sqlite:///{self.path / 'savanna.db'}"
+        self.database = self.path / "savanna.db"
+        self.database_url = f"sqlite:///{self.database}"
         self.key_file = self.path / "savanna.key"
         self.log_file = self.path / "savanna.log"
         self.hosts = self.path / "hosts"
 
     def make(self) -> None:
-        """Make the folder, closed to other users."""
+        """Make the folder, and in it what other users must not read where they may enter."""
         try:
             self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            for each in (self.database, self.log_file):
+                each.touch(mode=0o600)
         except OSError as error:
             raise FailedPrecondition(
                 f"the data directory {self.path} can not be made ({error.strerror}); "
