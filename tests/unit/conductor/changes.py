@@ -47,6 +47,18 @@ def lose(task: Task, epoch: int, session: str) -> execution.Change:
     return execution.Change(defer=inner)
 
 
+def quarantine(task: Task, epoch: int, session: str) -> execution.Change:
+    """Give a task up because it costs engines."""
+    inner = execution.Finish(
+        task_id=task.id,
+        epoch=epoch,
+        session_id=session,
+        state=Task.STATE_FAILED,
+        outcome=Attempt.OUTCOME_LOST,
+    )
+    return execution.Change(finish=inner)
+
+
 def end(operation_id: str, state: Operation.State.ValueType) -> execution.Change:
     inner = execution.EndOperation(operation_id=operation_id, state=state)
     return execution.Change(end_operation=inner)

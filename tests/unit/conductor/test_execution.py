@@ -14,7 +14,16 @@ from savanna.conductor.v1 import execution_service_pb2 as execution
 from savanna.operation.v1 import operation_pb2
 from savanna_conductor.store import dialect, schema
 from savanna_kit.errors import Aborted, FailedPrecondition
-from tests.unit.conductor.changes import assign, claimed, codes, end, finish, lose, spawn
+from tests.unit.conductor.changes import (
+    assign,
+    claimed,
+    codes,
+    end,
+    finish,
+    lose,
+    quarantine,
+    spawn,
+)
 from tests.unit.conductor.conftest import PROJECT, Conductor, new_owner
 
 if TYPE_CHECKING:
@@ -35,6 +44,24 @@ async def test_a_cluster_is_stored_with_its_launch_and_the_first_plan(conductor:
     answer = await owner.claim()
     assert [graph.operation.id for graph in answer.graphs] == [created.operation.id]
     assert [task.spec.key for task in answer.graphs[0].tasks] == ["plan/1"]
+
+
+async def test_a_claim_tells_the_time_by_which_its_times_are_meant(conductor: Conductor) -> None:
+    owner, graph, session_id = await claimed(conductor)
+    task = graph.tasks[0]
+    later = execution.Defer(
+        task_id=task.id, epoch=1, session_id=session_id, outcome=Attempt.OUTCOME_NOT_YET
+    )
+    later.delay.FromSeconds(3600)
+    await owner.commit(assign(task.id, 1, session_id), execution.Change(defer=later))
+    await conductor.execution.ReleaseScheduler(
+        execution.ReleaseSchedulerRequest(scheduler_id=owner.scheduler_id)
+    )
+
+    answer = await (await new_owner(conductor)).claim()
+
+    waits = answer.graphs[0].tasks[0].not_before_time.ToSeconds() - answer.time.ToSeconds()
+    assert 3590 <= waits <= 3600
 
 
 async def test_an_operation_is_claimed_by_one_scheduler_alone(conductor: Conductor) -> None:
@@ -138,6 +165,18 @@ async def test_work_is_taken_back_only_when_the_session_is_over_by_the_database(
     assert codes(verdicts) == [Verdict.CODE_STALE, Verdict.CODE_SESSION_ENDED]
     fresh = await hasty_conductor.session()
     assert codes(await owner.commit(assign(task, 2, fresh))) == [Verdict.CODE_APPLIED]
+
+
+async def test_a_task_is_given_up_for_lost_engines_only_when_the_last_is_lost_too(
+    hasty_conductor: Conductor,
+) -> None:
+    owner, graph, session = await claimed(hasty_conductor)
+    task = graph.tasks[0]
+    await owner.commit(assign(task, 1, session))
+    assert codes(await owner.commit(quarantine(task, 1, session))) == [Verdict.CODE_SESSION_ALIVE]
+    await asyncio.sleep(0.6)
+    assert codes(await owner.commit(quarantine(task, 1, session))) == [Verdict.CODE_APPLIED]
+    assert codes(await owner.commit(finish(task, 1, session))) == [Verdict.CODE_STALE]
 
 
 async def test_a_session_that_lost_its_work_stays_over_even_if_clocks_go_back(

@@ -175,6 +175,10 @@ class _Commit:
             raise InvalidArgument(
                 "a task ends SUCCEEDED, FAILED or SKIPPED", reason="STATE_INVALID"
             )
+        # Also who gives a task up because its engine is lost must know that it is.
+        lost = change.outcome == Attempt.OUTCOME_LOST
+        if lost and not self._lost(change.session_id):
+            return Verdict(code=Verdict.CODE_SESSION_ALIVE)
         if change.facts and not self._teach(task, change.facts):
             return Verdict(code=Verdict.CODE_INVALID)
         task.state = change.state
@@ -182,7 +186,7 @@ class _Commit:
         task.change(ended=self._now, failure=failure.SerializeToString() if failure else b"")
         if change.outcome == Attempt.OUTCOME_FAILED:
             task.change(failed_attempts=_number(task.values["failed_attempts"]) + 1)
-        if change.outcome == Attempt.OUTCOME_LOST:
+        if lost:
             task.change(lost_attempts=_number(task.values["lost_attempts"]) + 1)
         self._tell(task, Entry.KIND_TASK_ENDED, change.outcome, failure)
         return Verdict(code=Verdict.CODE_APPLIED)
@@ -192,11 +196,8 @@ class _Commit:
         if isinstance(task, Verdict):
             return task
         lost = change.outcome == Attempt.OUTCOME_LOST
-        alive = leases.is_alive(self._work.sessions.get(change.session_id), self._now)
-        if lost or change.only_if_session_ended:
-            if alive:
-                return Verdict(code=Verdict.CODE_SESSION_ALIVE)
-            self._work.lost_sessions.add(change.session_id)
+        if (lost or change.only_if_session_ended) and not self._lost(change.session_id):
+            return Verdict(code=Verdict.CODE_SESSION_ALIVE)
         if change.facts and not self._teach(task, change.facts):
             return Verdict(code=Verdict.CODE_INVALID)
         failed = change.outcome == Attempt.OUTCOME_FAILED
@@ -314,6 +315,13 @@ class _Commit:
             session_id,
         )
         return task if holds else Verdict(code=Verdict.CODE_STALE)
+
+    def _lost(self, session_id: str) -> bool:
+        """Say whether a session is over; then it is so for ever."""
+        if leases.is_alive(self._work.sessions.get(session_id), self._now):
+            return False
+        self._work.lost_sessions.add(session_id)
+        return True
 
     def _teach(self, task: _TaskRow, data: bytes) -> bool:
         try:

@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from savanna.operation.v1 import operation_pb2 as _operation_pb2
@@ -223,6 +224,7 @@ class ClaimResponse(_message.Message):
 
     GRAPHS_FIELD_NUMBER: _builtins.int
     CANCELS_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def graphs(self) -> _containers.RepeatedCompositeFieldContainer[Global___Graph]:
         """New operations with all their tasks. The caller owns them from now on."""
@@ -231,15 +233,20 @@ class ClaimResponse(_message.Message):
     def cancels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Owned operations whose cancel was requested and that the caller did not name."""
 
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """Time of day of the database. Times in the graphs are to be read by it: the caller's own clock may be wrong."""
+
     def __init__(
         self,
         *,
         graphs: _abc.Iterable[Global___Graph] | None = ...,
         cancels: _abc.Iterable[_builtins.str] | None = ...,
+        time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancels", b"cancels", "graphs", b"graphs"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancels", b"cancels", "graphs", b"graphs", "time", b"time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -548,7 +555,7 @@ class Finish(_message.Message):
     facts: _builtins.bytes
     """Serialised savanna.cluster.v1.Facts, applied to the cluster in this transaction."""
     outcome: _operation_pb2.Attempt.Outcome.ValueType
-    """How the attempt ended, for the journal."""
+    """How the attempt ended, for the journal. LOST applies only if the session's lease is over by the clock of the database."""
     @_builtins.property
     def failure(self) -> _operation_pb2.Failure:
         """Why it failed."""
