@@ -74,11 +74,11 @@ class Conductor:
         )
         return (await self.catalog.CreateItem(request)).item
 
-    async def session(self) -> str:
+    async def session(self, engine_id: str = "engine-1") -> str:
         session_id = str(uuid.uuid4())
         await self.execution.RenewSessions(
             execution.RenewSessionsRequest(
-                sessions=[execution.Session(session_id=session_id, engine_id="engine-1")]
+                sessions=[execution.Session(session_id=session_id, engine_id=engine_id)]
             )
         )
         return session_id

@@ -155,6 +155,17 @@ async def test_polls_that_change_nothing_are_one_attempt_to_readers(conductor: C
     assert attempts[0].start_time.ToNanoseconds() < attempts[0].end_time.ToNanoseconds()
 
 
+async def test_a_poll_that_runs_is_shown_where_it_runs(conductor: Conductor) -> None:
+    owner, graph, session = await claimed(conductor)
+    task = graph.tasks[0]
+    await owner.commit(assign(task, 1, session))
+    await owner.commit(defer(task, 1, session))
+    await owner.commit(assign(task, 2, await conductor.session("engine-2")))
+    attempts = (await history(conductor, graph.operation.id)).tasks[0].attempts
+    assert [(each.epoch, each.engine_id) for each in attempts] == [(2, "engine-2")]
+    assert not attempts[0].HasField("end_time")
+
+
 async def test_each_try_is_an_attempt_with_engine_times_and_failure(conductor: Conductor) -> None:
     owner, graph, session = await claimed(conductor)
     task = graph.tasks[0]

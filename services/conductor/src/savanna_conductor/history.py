@@ -17,10 +17,13 @@ from savanna_conductor import operations, queries
 from savanna_conductor.store import schema
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from sqlalchemy import Connection
 
 Attempt = operation_pb2.Attempt
 Entry = operation_pb2.JournalEntry
+Task = operation_pb2.Task
 
 _OF_ATTEMPTS = (Entry.KIND_TASK_ASSIGNED, Entry.KIND_TASK_ENDED, Entry.KIND_TASK_RETRIED)
 
@@ -34,10 +37,9 @@ def history(connection: Connection, operation_id: str) -> list[operation_pb2.Tas
         entry = Entry.FromString(body)
         if entry.kind in _OF_ATTEMPTS:
             _note(attempts[entry.task_id], entry)
-    return [
-        operation_pb2.TaskHistory(task=task, attempts=attempts[task.id])
-        for task in queries.tasks(connection, [operation_id])
-    ]
+    tasks = queries.tasks(connection, [operation_id])
+    _note_running(connection, tasks, attempts)
+    return [operation_pb2.TaskHistory(task=task, attempts=attempts[task.id]) for task in tasks]
 
 
 def _note(attempts: list[Attempt], entry: Entry) -> None:
@@ -57,6 +59,22 @@ def _note(attempts: list[Attempt], entry: Entry) -> None:
     last.outcome = entry.outcome
     if entry.HasField("failure"):
         last.failure.CopyFrom(entry.failure)
+
+
+def _note_running(
+    connection: Connection, tasks: Sequence[Task], attempts: Mapping[str, Sequence[Attempt]]
+) -> None:
+    """Say of attempts under way where they are: hand-outs of further polls were not told."""
+    running = [each for each in tasks if each.state == Task.STATE_ASSIGNED and attempts[each.id]]
+    table = schema.engine_session
+    sessions = {each.session_id for each in running}
+    query = select(table.c.id, table.c.engine_id)
+    rows = queries.in_chunks(connection, query, table.c.id, sessions)
+    engines = {row.id: row.engine_id for row in rows}
+    for task in running:
+        last = attempts[task.id][-1]
+        last.epoch = task.epoch
+        last.engine_id = engines.get(task.session_id, last.engine_id)
 
 
 def progress(connection: Connection, name: messages.OwnedName) -> list[messages.ProgressStep]:
