@@ -42,12 +42,16 @@ class User:
 
     async def scale(self, name: str, workers: int) -> Operation:
         """Ask for another number of workers, and wait until they are there."""
+        return await self.client.wait((await self.begin_scale(name, workers)).id)
+
+    async def begin_scale(self, name: str, workers: int) -> Operation:
+        """Ask for another number of workers."""
         answer = await self.client.clusters.ScaleCluster(
             clusters.ScaleClusterRequest(
                 id=name, node_groups=[NodeGroup(name="worker", count=workers)]
             )
         )
-        return await self.client.wait(answer.operation.id)
+        return answer.operation
 
     async def delete(self, name: str) -> Operation:
         """Ask for the end of a cluster, and wait for it."""

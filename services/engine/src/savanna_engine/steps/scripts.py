@@ -110,9 +110,9 @@ class ScriptSteps:
         facts.exit_code = state.exit_code
         facts.state = Job.STATE_SUCCEEDED if state.exit_code == 0 else Job.STATE_DONE_WITH_ERROR
         if state.exit_code:
-            last = tail(state.errors or state.output)
-            told = f"; it said last:\n{last}" if last else ""
-            facts.status_description = f"the program ended with exit code {state.exit_code}{told}"
+            facts.status_description = (
+                f"the program ended with exit code {state.exit_code}{_last_words(state)}"
+            )
         return Done(facts=_job(facts))
 
     async def stop_job(self, work: Work) -> Done:
@@ -185,6 +185,13 @@ def _add(facts: JobFacts, stream: OutputChunk.Stream.ValueType, offset: int, dat
     for start in range(0, len(data), _CHUNK):
         piece = data[start : start + _CHUNK]
         facts.chunks.add(stream=stream, offset=offset + start, data=piece)
+
+
+def _last_words(state: RunState) -> str:
+    """Give the ends of both streams: what tells most is in either, Spark logs in the one and joins
+    all that Python says in the other."""
+    ends = (("error output", tail(state.errors)), ("output", tail(state.output)))
+    return "".join(f"; its {name} ends with:\n{end}" for name, end in ends if end)
 
 
 def _command_failed(work: Work, script: str, state: RunState) -> Failure:
