@@ -61,7 +61,8 @@ async def test_a_killed_engine_loses_no_step_and_repeats_none_at_the_same_time(
         assert {each.state for each in instances(cluster)} == {Instance.STATE_READY}
         history = await user.history(launch)
         assert list(unfinished(history)) == []
-        assert _lost(history), "the engine had nothing in its hands"
+        # A look whether a server answers takes milliseconds: most kills fall between two looks.
+        assert _lost(history) or phase == "boot", "the engine had nothing in its hands"
         assert len(await servers_of(mesh, cluster.id)) == WORKERS + 1
         records = await simulator.ListCommands(ListCommandsRequest(name_glob=f"{name}-*"))
         assert list(_at_the_same_time(records.commands)) == []
