@@ -53,7 +53,7 @@ async def test_a_claim_tells_the_time_by_which_its_times_are_meant(conductor: Co
         task_id=task.id, epoch=1, session_id=session_id, outcome=Attempt.OUTCOME_NOT_YET
     )
     later.delay.FromSeconds(3600)
-    await owner.commit(assign(task.id, 1, session_id), execution.Change(defer=later))
+    await owner.commit(assign(task, 1, session_id), execution.Change(defer=later))
     await conductor.execution.ReleaseScheduler(
         execution.ReleaseSchedulerRequest(scheduler_id=owner.scheduler_id)
     )

@@ -30,11 +30,11 @@ def _check_task(core: SchedulerCore, node: TaskNode) -> None:
     if node.phase not in _OUT:
         return
     session = core.sessions.get(node.session_id)
-    if session is None:
+    if session is None or node.id not in session.holds:
         # It is being taken back.
-        assert node.phase is Phase.ASSIGNING or node.attempt in core.results.recording
+        recording = node.phase is Phase.ASSIGNING or node.attempt in core.results.recording
+        assert recording, f"{node.spec.key} takes no slot"
         return
-    assert node.id in session.holds, f"{node.spec.key} takes no slot"
     assert session.watched, f"nobody looks after {session.id}"
     assert session.used[node.spec.pool] == sum(
         pool == node.spec.pool for pool in session.holds.values()

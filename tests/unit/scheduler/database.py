@@ -24,6 +24,10 @@ class LeaseLostError(Exception):
     """ABORTED: the incarnation owns nothing any more."""
 
 
+class OutOfOrderError(Exception):
+    """FAILED_PRECONDITION: the number is neither the last one nor its successor."""
+
+
 @dataclass
 class Owner:
     """A row of a scheduler."""
@@ -50,6 +54,9 @@ class Database:
     now: float = 0.0
     lease: float = 6.0
     checks_epochs: bool = True
+    checks_owners: bool = True
+    asks_sessions: bool = True
+    keeps_keys: bool = True
     owners: dict[str, Owner] = field(default_factory=dict)
     sessions: dict[str, float] = field(default_factory=dict)
     operations: dict[str, OperationRow] = field(default_factory=dict)
@@ -85,7 +92,7 @@ class Database:
 
     def _own(self, scheduler_id: str) -> Owner:
         owner = self.owners.get(scheduler_id)
-        if owner is None or owner.lost:
+        if owner is None or (owner.lost and self.checks_owners):
             raise LeaseLostError
         return owner
 
@@ -121,6 +128,7 @@ class Database:
                 self.release(other)
         self._own(scheduler_id)
         answer = execution.ClaimResponse()
+        answer.time.FromMilliseconds(self._millis())
         for row in self.operations.values():
             if row.is_over:
                 continue
@@ -160,7 +168,8 @@ class Database:
         owner = self._own(request.scheduler_id)
         if request.number == owner.last_number:
             return owner.last_answer
-        assert request.number == owner.last_number + 1, "a commit is out of order"
+        if request.number != owner.last_number + 1:
+            raise OutOfOrderError(f"commit {request.number} does not follow {owner.last_number}")
         answer = execution.CommitResponse()
         for change in request.changes:
             kind = change.WhichOneof("change") or ""
@@ -173,7 +182,7 @@ class Database:
 
     def _owns(self, scheduler_id: str, operation_id: str) -> bool:
         row = self.operations[operation_id]
-        return row.owner == scheduler_id and not row.is_over
+        return not row.is_over and (row.owner == scheduler_id or not self.checks_owners)
 
     def _assign(self, scheduler_id: str, change: execution.Assign) -> Verdict.Code.ValueType:
         task = self.tasks[change.task_id]
@@ -197,7 +206,7 @@ class Database:
         holds = (Task.STATE_ASSIGNED, change.epoch, change.session_id)
         if self.checks_epochs and (task.state, task.epoch, task.session_id) != holds:
             return Verdict.CODE_STALE
-        if fenced and self.is_alive(change.session_id):
+        if fenced and self.asks_sessions and self.is_alive(change.session_id):
             return Verdict.CODE_SESSION_ALIVE
         if change.facts == INVALID_FACTS:
             return Verdict.CODE_INVALID
@@ -218,8 +227,17 @@ class Database:
     def _defer(self, scheduler_id: str, change: execution.Defer) -> Verdict.Code.ValueType:
         code = self._end_attempt(scheduler_id, change, fenced=change.only_if_session_ended)
         if code == Verdict.CODE_APPLIED:
-            self.tasks[change.task_id].state = Task.STATE_PENDING
+            task = self.tasks[change.task_id]
+            task.state = Task.STATE_PENDING
+            task.not_before_time.FromMilliseconds(self._millis() + change.delay.ToMilliseconds())
+            if change.outcome == Attempt.OUTCOME_NOT_YET and not task.HasField(
+                "waiting_since_time"
+            ):
+                task.waiting_since_time.FromMilliseconds(self._millis())
         return code
+
+    def _millis(self) -> int:
+        return int(self.now * 1000)
 
     def _skip(self, scheduler_id: str, change: execution.Skip) -> Verdict.Code.ValueType:
         task = self.tasks[change.task_id]
@@ -236,7 +254,9 @@ class Database:
         if not self._owns(scheduler_id, change.operation_id):
             return Verdict.CODE_NOT_OWNED
         fresh = [
-            each for each in change.tasks if (change.operation_id, each.key) not in self.by_key
+            each
+            for each in change.tasks
+            if not self.keeps_keys or (change.operation_id, each.key) not in self.by_key
         ]
         stored = {each.key: self._store(change.operation_id, each) for each in fresh}
         return Verdict(code=Verdict.CODE_APPLIED, spawned=stored.values())

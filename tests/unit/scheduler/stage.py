@@ -100,10 +100,8 @@ class Stage:
             graph.id for graph in self.core.operations.values() if graph.operation.cancel_requested
         }
         answer = self.database.claim(self.id, known)
-        for graph in answer.graphs:
-            self.tell(events.Claimed(graph, self.now))
-        for operation_id in answer.cancels:
-            self.tell(events.CancelRequested(operation_id))
+        for event in events.claimed(answer):
+            self.tell(event)
 
     def wait(self, seconds: float, *alive: Engine) -> None:
         """Let time pass; the engines given stay alive."""

@@ -63,6 +63,7 @@ def claim(transaction: Transaction, request: execution.ClaimRequest) -> executio
     query = query.limit(request.max_operations or DEFAULT_OPERATIONS)
     rows = connection.execute(query).all()
     response = execution.ClaimResponse()
+    response.time.FromMicroseconds(transaction.now)
     if rows:
         ids = [row.id for row in rows]
         connection.execute(

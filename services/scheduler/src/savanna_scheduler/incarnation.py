@@ -188,11 +188,8 @@ class Incarnation:
                 # carry out.
                 self.finish(f"a claim failed: {error}")
                 return
-            wall = time.time()
-            for graph in answer.graphs:
-                self.feed(events.Claimed(graph, wall))
-            for operation_id in answer.cancels:
-                self.feed(events.CancelRequested(operation_id))
+            for event in events.claimed(answer):
+                self.feed(event)
 
     def _begin_commit(self, command: events.Commit) -> None:
         if self._handing_over and not self._committing:

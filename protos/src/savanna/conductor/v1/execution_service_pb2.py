@@ -23,68 +23,69 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from savanna.operation.v1 import operation_pb2 as savanna_dot_operation_dot_v1_dot_operation__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,savanna/conductor/v1/execution_service.proto\x12\x14savanna.conductor.v1\x1a\x1egoogle/protobuf/duration.proto\x1a$savanna/operation/v1/operation.proto\">\n\x15RenewSchedulerRequest\x12\x14\n\x0cscheduler_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\"B\n\x16RenewSchedulerResponse\x12(\n\x05lease\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"/\n\x17ReleaseSchedulerRequest\x12\x14\n\x0cscheduler_id\x18\x01 \x01(\t\"\x1a\n\x18ReleaseSchedulerResponse\"\x17\n\x15ListSchedulersRequest\"M\n\x16ListSchedulersResponse\x12\x33\n\nschedulers\x18\x01 \x03(\x0b\x32\x1f.savanna.conductor.v1.Scheduler\"2\n\tScheduler\x12\x14\n\x0cscheduler_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\"|\n\x0c\x43laimRequest\x12\x14\n\x0cscheduler_id\x18\x01 \x01(\t\x12\x16\n\x0emax_operations\x18\x02 \x01(\x05\x12\'\n\x04wait\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x15\n\rknown_cancels\x18\x04 \x03(\t\"M\n\rClaimResponse\x12+\n\x06graphs\x18\x01 \x03(\x0b\x32\x1b.savanna.conductor.v1.Graph\x12\x0f\n\x07\x63\x61ncels\x18\x02 \x03(\t\"\x9c\x01\n\x05Graph\x12\x32\n\toperation\x18\x01 \x01(\x0b\x32\x1f.savanna.operation.v1.Operation\x12)\n\x05tasks\x18\x02 \x03(\x0b\x32\x1a.savanna.operation.v1.Task\x12\x34\n\x08sessions\x18\x03 \x03(\x0b\x32\".savanna.conductor.v1.SessionLease\"P\n\x0cSessionLease\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12,\n\tremaining\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"d\n\rCommitRequest\x12\x14\n\x0cscheduler_id\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\x03\x12-\n\x07\x63hanges\x18\x03 \x03(\x0b\x32\x1c.savanna.conductor.v1.Change\"A\n\x0e\x43ommitResponse\x12/\n\x08verdicts\x18\x01 \x03(\x0b\x32\x1d.savanna.conductor.v1.Verdict\"\xff\x01\n\x07Verdict\x12\x30\n\x04\x63ode\x18\x01 \x01(\x0e\x32\".savanna.conductor.v1.Verdict.Code\x12+\n\x07spawned\x18\x02 \x03(\x0b\x32\x1a.savanna.operation.v1.Task\"\x94\x01\n\x04\x43ode\x12\x14\n\x10\x43ODE_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x43ODE_APPLIED\x10\x01\x12\x0e\n\nCODE_STALE\x10\x02\x12\x16\n\x12\x43ODE_SESSION_ALIVE\x10\x03\x12\x16\n\x12\x43ODE_SESSION_ENDED\x10\x04\x12\x12\n\x0e\x43ODE_NOT_OWNED\x10\x05\x12\x10\n\x0c\x43ODE_INVALID\x10\x06\"\xfe\x02\n\x06\x43hange\x12.\n\x06\x61ssign\x18\x01 \x01(\x0b\x32\x1c.savanna.conductor.v1.AssignH\x00\x12.\n\x06\x66inish\x18\x02 \x01(\x0b\x32\x1c.savanna.conductor.v1.FinishH\x00\x12,\n\x05\x64\x65\x66\x65r\x18\x03 \x01(\x0b\x32\x1b.savanna.conductor.v1.DeferH\x00\x12*\n\x04skip\x18\x04 \x01(\x0b\x32\x1a.savanna.conductor.v1.SkipH\x00\x12,\n\x05spawn\x18\x05 \x01(\x0b\x32\x1b.savanna.conductor.v1.SpawnH\x00\x12;\n\rend_operation\x18\x06 \x01(\x0b\x32\".savanna.conductor.v1.EndOperationH\x00\x12\x45\n\x12\x61\x63knowledge_cancel\x18\x07 \x01(\x0b\x32\'.savanna.conductor.v1.AcknowledgeCancelH\x00\x42\x08\n\x06\x63hange\"<\n\x06\x41ssign\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12\x12\n\nsession_id\x18\x03 \x01(\t\"\xe4\x01\n\x06\x46inish\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12\x12\n\nsession_id\x18\x03 \x01(\t\x12/\n\x05state\x18\x04 \x01(\x0e\x32 .savanna.operation.v1.Task.State\x12.\n\x07\x66\x61ilure\x18\x05 \x01(\x0b\x32\x1d.savanna.operation.v1.Failure\x12\r\n\x05\x66\x61\x63ts\x18\x06 \x01(\x0c\x12\x36\n\x07outcome\x18\x07 \x01(\x0e\x32%.savanna.operation.v1.Attempt.Outcome\"\xfb\x01\n\x05\x44\x65\x66\x65r\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12\x12\n\nsession_id\x18\x03 \x01(\t\x12(\n\x05\x64\x65lay\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x36\n\x07outcome\x18\x05 \x01(\x0e\x32%.savanna.operation.v1.Attempt.Outcome\x12.\n\x07\x66\x61ilure\x18\x06 \x01(\x0b\x32\x1d.savanna.operation.v1.Failure\x12\r\n\x05\x66\x61\x63ts\x18\x07 \x01(\x0c\x12\x1d\n\x15only_if_session_ended\x18\x08 \x01(\x08\"\x17\n\x04Skip\x12\x0f\n\x07task_id\x18\x01 \x01(\t\"L\n\x05Spawn\x12\x14\n\x0coperation_id\x18\x01 \x01(\t\x12-\n\x05tasks\x18\x02 \x03(\x0b\x32\x1e.savanna.operation.v1.TaskSpec\"\x8a\x01\n\x0c\x45ndOperation\x12\x14\n\x0coperation_id\x18\x01 \x01(\t\x12\x34\n\x05state\x18\x02 \x01(\x0e\x32%.savanna.operation.v1.Operation.State\x12.\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x1d.savanna.operation.v1.Failure\")\n\x11\x41\x63knowledgeCancel\x12\x14\n\x0coperation_id\x18\x01 \x01(\t\"G\n\x14RenewSessionsRequest\x12/\n\x08sessions\x18\x01 \x03(\x0b\x32\x1d.savanna.conductor.v1.Session\"A\n\x07Session\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x11\n\tengine_id\x18\x02 \x01(\t\x12\x0f\n\x07\x63losing\x18\x03 \x01(\x08\"P\n\x15RenewSessionsResponse\x12\r\n\x05\x65nded\x18\x01 \x03(\t\x12(\n\x05lease\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration2\xf0\x04\n\x10\x45xecutionService\x12k\n\x0eRenewScheduler\x12+.savanna.conductor.v1.RenewSchedulerRequest\x1a,.savanna.conductor.v1.RenewSchedulerResponse\x12q\n\x10ReleaseScheduler\x12-.savanna.conductor.v1.ReleaseSchedulerRequest\x1a..savanna.conductor.v1.ReleaseSchedulerResponse\x12k\n\x0eListSchedulers\x12+.savanna.conductor.v1.ListSchedulersRequest\x1a,.savanna.conductor.v1.ListSchedulersResponse\x12P\n\x05\x43laim\x12\".savanna.conductor.v1.ClaimRequest\x1a#.savanna.conductor.v1.ClaimResponse\x12S\n\x06\x43ommit\x12#.savanna.conductor.v1.CommitRequest\x1a$.savanna.conductor.v1.CommitResponse\x12h\n\rRenewSessions\x12*.savanna.conductor.v1.RenewSessionsRequest\x1a+.savanna.conductor.v1.RenewSessionsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,savanna/conductor/v1/execution_service.proto\x12\x14savanna.conductor.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a$savanna/operation/v1/operation.proto\">\n\x15RenewSchedulerRequest\x12\x14\n\x0cscheduler_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\"B\n\x16RenewSchedulerResponse\x12(\n\x05lease\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"/\n\x17ReleaseSchedulerRequest\x12\x14\n\x0cscheduler_id\x18\x01 \x01(\t\"\x1a\n\x18ReleaseSchedulerResponse\"\x17\n\x15ListSchedulersRequest\"M\n\x16ListSchedulersResponse\x12\x33\n\nschedulers\x18\x01 \x03(\x0b\x32\x1f.savanna.conductor.v1.Scheduler\"2\n\tScheduler\x12\x14\n\x0cscheduler_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\"|\n\x0c\x43laimRequest\x12\x14\n\x0cscheduler_id\x18\x01 \x01(\t\x12\x16\n\x0emax_operations\x18\x02 \x01(\x05\x12\'\n\x04wait\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x15\n\rknown_cancels\x18\x04 \x03(\t\"w\n\rClaimResponse\x12+\n\x06graphs\x18\x01 \x03(\x0b\x32\x1b.savanna.conductor.v1.Graph\x12\x0f\n\x07\x63\x61ncels\x18\x02 \x03(\t\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x9c\x01\n\x05Graph\x12\x32\n\toperation\x18\x01 \x01(\x0b\x32\x1f.savanna.operation.v1.Operation\x12)\n\x05tasks\x18\x02 \x03(\x0b\x32\x1a.savanna.operation.v1.Task\x12\x34\n\x08sessions\x18\x03 \x03(\x0b\x32\".savanna.conductor.v1.SessionLease\"P\n\x0cSessionLease\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12,\n\tremaining\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"d\n\rCommitRequest\x12\x14\n\x0cscheduler_id\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\x03\x12-\n\x07\x63hanges\x18\x03 \x03(\x0b\x32\x1c.savanna.conductor.v1.Change\"A\n\x0e\x43ommitResponse\x12/\n\x08verdicts\x18\x01 \x03(\x0b\x32\x1d.savanna.conductor.v1.Verdict\"\xff\x01\n\x07Verdict\x12\x30\n\x04\x63ode\x18\x01 \x01(\x0e\x32\".savanna.conductor.v1.Verdict.Code\x12+\n\x07spawned\x18\x02 \x03(\x0b\x32\x1a.savanna.operation.v1.Task\"\x94\x01\n\x04\x43ode\x12\x14\n\x10\x43ODE_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x43ODE_APPLIED\x10\x01\x12\x0e\n\nCODE_STALE\x10\x02\x12\x16\n\x12\x43ODE_SESSION_ALIVE\x10\x03\x12\x16\n\x12\x43ODE_SESSION_ENDED\x10\x04\x12\x12\n\x0e\x43ODE_NOT_OWNED\x10\x05\x12\x10\n\x0c\x43ODE_INVALID\x10\x06\"\xfe\x02\n\x06\x43hange\x12.\n\x06\x61ssign\x18\x01 \x01(\x0b\x32\x1c.savanna.conductor.v1.AssignH\x00\x12.\n\x06\x66inish\x18\x02 \x01(\x0b\x32\x1c.savanna.conductor.v1.FinishH\x00\x12,\n\x05\x64\x65\x66\x65r\x18\x03 \x01(\x0b\x32\x1b.savanna.conductor.v1.DeferH\x00\x12*\n\x04skip\x18\x04 \x01(\x0b\x32\x1a.savanna.conductor.v1.SkipH\x00\x12,\n\x05spawn\x18\x05 \x01(\x0b\x32\x1b.savanna.conductor.v1.SpawnH\x00\x12;\n\rend_operation\x18\x06 \x01(\x0b\x32\".savanna.conductor.v1.EndOperationH\x00\x12\x45\n\x12\x61\x63knowledge_cancel\x18\x07 \x01(\x0b\x32\'.savanna.conductor.v1.AcknowledgeCancelH\x00\x42\x08\n\x06\x63hange\"<\n\x06\x41ssign\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12\x12\n\nsession_id\x18\x03 \x01(\t\"\xe4\x01\n\x06\x46inish\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12\x12\n\nsession_id\x18\x03 \x01(\t\x12/\n\x05state\x18\x04 \x01(\x0e\x32 .savanna.operation.v1.Task.State\x12.\n\x07\x66\x61ilure\x18\x05 \x01(\x0b\x32\x1d.savanna.operation.v1.Failure\x12\r\n\x05\x66\x61\x63ts\x18\x06 \x01(\x0c\x12\x36\n\x07outcome\x18\x07 \x01(\x0e\x32%.savanna.operation.v1.Attempt.Outcome\"\xfb\x01\n\x05\x44\x65\x66\x65r\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12\x12\n\nsession_id\x18\x03 \x01(\t\x12(\n\x05\x64\x65lay\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x36\n\x07outcome\x18\x05 \x01(\x0e\x32%.savanna.operation.v1.Attempt.Outcome\x12.\n\x07\x66\x61ilure\x18\x06 \x01(\x0b\x32\x1d.savanna.operation.v1.Failure\x12\r\n\x05\x66\x61\x63ts\x18\x07 \x01(\x0c\x12\x1d\n\x15only_if_session_ended\x18\x08 \x01(\x08\"\x17\n\x04Skip\x12\x0f\n\x07task_id\x18\x01 \x01(\t\"L\n\x05Spawn\x12\x14\n\x0coperation_id\x18\x01 \x01(\t\x12-\n\x05tasks\x18\x02 \x03(\x0b\x32\x1e.savanna.operation.v1.TaskSpec\"\x8a\x01\n\x0c\x45ndOperation\x12\x14\n\x0coperation_id\x18\x01 \x01(\t\x12\x34\n\x05state\x18\x02 \x01(\x0e\x32%.savanna.operation.v1.Operation.State\x12.\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x1d.savanna.operation.v1.Failure\")\n\x11\x41\x63knowledgeCancel\x12\x14\n\x0coperation_id\x18\x01 \x01(\t\"G\n\x14RenewSessionsRequest\x12/\n\x08sessions\x18\x01 \x03(\x0b\x32\x1d.savanna.conductor.v1.Session\"A\n\x07Session\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x11\n\tengine_id\x18\x02 \x01(\t\x12\x0f\n\x07\x63losing\x18\x03 \x01(\x08\"P\n\x15RenewSessionsResponse\x12\r\n\x05\x65nded\x18\x01 \x03(\t\x12(\n\x05lease\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration2\xf0\x04\n\x10\x45xecutionService\x12k\n\x0eRenewScheduler\x12+.savanna.conductor.v1.RenewSchedulerRequest\x1a,.savanna.conductor.v1.RenewSchedulerResponse\x12q\n\x10ReleaseScheduler\x12-.savanna.conductor.v1.ReleaseSchedulerRequest\x1a..savanna.conductor.v1.ReleaseSchedulerResponse\x12k\n\x0eListSchedulers\x12+.savanna.conductor.v1.ListSchedulersRequest\x1a,.savanna.conductor.v1.ListSchedulersResponse\x12P\n\x05\x43laim\x12\".savanna.conductor.v1.ClaimRequest\x1a#.savanna.conductor.v1.ClaimResponse\x12S\n\x06\x43ommit\x12#.savanna.conductor.v1.CommitRequest\x1a$.savanna.conductor.v1.CommitResponse\x12h\n\rRenewSessions\x12*.savanna.conductor.v1.RenewSessionsRequest\x1a+.savanna.conductor.v1.RenewSessionsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'savanna.conductor.v1.execution_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_RENEWSCHEDULERREQUEST']._serialized_start=140
-  _globals['_RENEWSCHEDULERREQUEST']._serialized_end=202
-  _globals['_RENEWSCHEDULERRESPONSE']._serialized_start=204
-  _globals['_RENEWSCHEDULERRESPONSE']._serialized_end=270
-  _globals['_RELEASESCHEDULERREQUEST']._serialized_start=272
-  _globals['_RELEASESCHEDULERREQUEST']._serialized_end=319
-  _globals['_RELEASESCHEDULERRESPONSE']._serialized_start=321
-  _globals['_RELEASESCHEDULERRESPONSE']._serialized_end=347
-  _globals['_LISTSCHEDULERSREQUEST']._serialized_start=349
-  _globals['_LISTSCHEDULERSREQUEST']._serialized_end=372
-  _globals['_LISTSCHEDULERSRESPONSE']._serialized_start=374
-  _globals['_LISTSCHEDULERSRESPONSE']._serialized_end=451
-  _globals['_SCHEDULER']._serialized_start=453
-  _globals['_SCHEDULER']._serialized_end=503
-  _globals['_CLAIMREQUEST']._serialized_start=505
-  _globals['_CLAIMREQUEST']._serialized_end=629
-  _globals['_CLAIMRESPONSE']._serialized_start=631
-  _globals['_CLAIMRESPONSE']._serialized_end=708
-  _globals['_GRAPH']._serialized_start=711
-  _globals['_GRAPH']._serialized_end=867
-  _globals['_SESSIONLEASE']._serialized_start=869
-  _globals['_SESSIONLEASE']._serialized_end=949
-  _globals['_COMMITREQUEST']._serialized_start=951
-  _globals['_COMMITREQUEST']._serialized_end=1051
-  _globals['_COMMITRESPONSE']._serialized_start=1053
-  _globals['_COMMITRESPONSE']._serialized_end=1118
-  _globals['_VERDICT']._serialized_start=1121
-  _globals['_VERDICT']._serialized_end=1376
-  _globals['_VERDICT_CODE']._serialized_start=1228
-  _globals['_VERDICT_CODE']._serialized_end=1376
-  _globals['_CHANGE']._serialized_start=1379
-  _globals['_CHANGE']._serialized_end=1761
-  _globals['_ASSIGN']._serialized_start=1763
-  _globals['_ASSIGN']._serialized_end=1823
-  _globals['_FINISH']._serialized_start=1826
-  _globals['_FINISH']._serialized_end=2054
-  _globals['_DEFER']._serialized_start=2057
-  _globals['_DEFER']._serialized_end=2308
-  _globals['_SKIP']._serialized_start=2310
-  _globals['_SKIP']._serialized_end=2333
-  _globals['_SPAWN']._serialized_start=2335
-  _globals['_SPAWN']._serialized_end=2411
-  _globals['_ENDOPERATION']._serialized_start=2414
-  _globals['_ENDOPERATION']._serialized_end=2552
-  _globals['_ACKNOWLEDGECANCEL']._serialized_start=2554
-  _globals['_ACKNOWLEDGECANCEL']._serialized_end=2595
-  _globals['_RENEWSESSIONSREQUEST']._serialized_start=2597
-  _globals['_RENEWSESSIONSREQUEST']._serialized_end=2668
-  _globals['_SESSION']._serialized_start=2670
-  _globals['_SESSION']._serialized_end=2735
-  _globals['_RENEWSESSIONSRESPONSE']._serialized_start=2737
-  _globals['_RENEWSESSIONSRESPONSE']._serialized_end=2817
-  _globals['_EXECUTIONSERVICE']._serialized_start=2820
-  _globals['_EXECUTIONSERVICE']._serialized_end=3444
+  _globals['_RENEWSCHEDULERREQUEST']._serialized_start=173
+  _globals['_RENEWSCHEDULERREQUEST']._serialized_end=235
+  _globals['_RENEWSCHEDULERRESPONSE']._serialized_start=237
+  _globals['_RENEWSCHEDULERRESPONSE']._serialized_end=303
+  _globals['_RELEASESCHEDULERREQUEST']._serialized_start=305
+  _globals['_RELEASESCHEDULERREQUEST']._serialized_end=352
+  _globals['_RELEASESCHEDULERRESPONSE']._serialized_start=354
+  _globals['_RELEASESCHEDULERRESPONSE']._serialized_end=380
+  _globals['_LISTSCHEDULERSREQUEST']._serialized_start=382
+  _globals['_LISTSCHEDULERSREQUEST']._serialized_end=405
+  _globals['_LISTSCHEDULERSRESPONSE']._serialized_start=407
+  _globals['_LISTSCHEDULERSRESPONSE']._serialized_end=484
+  _globals['_SCHEDULER']._serialized_start=486
+  _globals['_SCHEDULER']._serialized_end=536
+  _globals['_CLAIMREQUEST']._serialized_start=538
+  _globals['_CLAIMREQUEST']._serialized_end=662
+  _globals['_CLAIMRESPONSE']._serialized_start=664
+  _globals['_CLAIMRESPONSE']._serialized_end=783
+  _globals['_GRAPH']._serialized_start=786
+  _globals['_GRAPH']._serialized_end=942
+  _globals['_SESSIONLEASE']._serialized_start=944
+  _globals['_SESSIONLEASE']._serialized_end=1024
+  _globals['_COMMITREQUEST']._serialized_start=1026
+  _globals['_COMMITREQUEST']._serialized_end=1126
+  _globals['_COMMITRESPONSE']._serialized_start=1128
+  _globals['_COMMITRESPONSE']._serialized_end=1193
+  _globals['_VERDICT']._serialized_start=1196
+  _globals['_VERDICT']._serialized_end=1451
+  _globals['_VERDICT_CODE']._serialized_start=1303
+  _globals['_VERDICT_CODE']._serialized_end=1451
+  _globals['_CHANGE']._serialized_start=1454
+  _globals['_CHANGE']._serialized_end=1836
+  _globals['_ASSIGN']._serialized_start=1838
+  _globals['_ASSIGN']._serialized_end=1898
+  _globals['_FINISH']._serialized_start=1901
+  _globals['_FINISH']._serialized_end=2129
+  _globals['_DEFER']._serialized_start=2132
+  _globals['_DEFER']._serialized_end=2383
+  _globals['_SKIP']._serialized_start=2385
+  _globals['_SKIP']._serialized_end=2408
+  _globals['_SPAWN']._serialized_start=2410
+  _globals['_SPAWN']._serialized_end=2486
+  _globals['_ENDOPERATION']._serialized_start=2489
+  _globals['_ENDOPERATION']._serialized_end=2627
+  _globals['_ACKNOWLEDGECANCEL']._serialized_start=2629
+  _globals['_ACKNOWLEDGECANCEL']._serialized_end=2670
+  _globals['_RENEWSESSIONSREQUEST']._serialized_start=2672
+  _globals['_RENEWSESSIONSREQUEST']._serialized_end=2743
+  _globals['_SESSION']._serialized_start=2745
+  _globals['_SESSION']._serialized_end=2810
+  _globals['_RENEWSESSIONSRESPONSE']._serialized_start=2812
+  _globals['_RENEWSESSIONSRESPONSE']._serialized_end=2892
+  _globals['_EXECUTIONSERVICE']._serialized_start=2895
+  _globals['_EXECUTIONSERVICE']._serialized_end=3519
 # @@protoc_insertion_point(module_scope)

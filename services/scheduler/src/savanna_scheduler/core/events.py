@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """An operation is now owned; ``wall`` is the time of day, in seconds, of its arrival."""
+    """An operation is now owned; ``wall`` is the time of day of its arrival by the database's
+    clock, in seconds."""
 
     graph: execution.Graph
     wall: float
@@ -163,3 +164,12 @@ class Abandon:
 
 
 Command = Commit | Send | Abandon
+
+
+def claimed(answer: execution.ClaimResponse) -> list[Event]:
+    """Give what a claim brought."""
+    wall = answer.time.ToMicroseconds() / 1_000_000
+    return [
+        *(Claimed(graph, wall) for graph in answer.graphs),
+        *(CancelRequested(operation_id) for operation_id in answer.cancels),
+    ]
