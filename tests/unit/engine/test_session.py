@@ -312,6 +312,25 @@ async def test_an_offer_that_comes_after_the_engine_slept_is_refused(stage: Stag
     assert stage.hands.noted == []
 
 
+async def test_a_session_that_refused_as_fenced_does_not_come_back(stage: Stage) -> None:
+    stage.session.begin([assignment("a")])
+    await settle()
+    number = stage.session.next_beat().beat.number
+    stage.clock.advance(3.9)
+    late = stage.session.next_beat().beat.number
+    stage.clock.advance(0.2)
+
+    stage.session.begin([assignment("b")])
+    stage.session.heard(number)
+    stage.session.heard(late)
+    stage.session.begin([assignment("c")])
+    await settle()
+
+    assert stage.session.is_over
+    assert stage.scheduler.refusals() == [("b", 1, "FENCED"), ("c", 1, "FENCED")]
+    assert stage.hands.noted == ["begun a/1", "stopped a/1"]
+
+
 async def test_an_offer_that_waited_too_long_for_its_place_is_stale(stage: Stage) -> None:
     stage.hands.may_stop.clear()
     stage.session.begin([assignment(epoch=1)])

@@ -124,9 +124,14 @@ class SessionCore:
 
         One with a higher epoch takes the place of an older one, once that has stopped. One that has
         ended here is never begun again: a scheduler that slept may offer it long after its task was
-        given to another engine.
+        given to another engine. A session that finds itself fenced is over at once: its scheduler
+        will offer it nothing more.
         """
-        return [command for each in assignments for command in self._offered(each, now)]
+        commands = self.end() if self._is_fenced(now) else []
+        return [
+            *commands,
+            *(command for each in assignments for command in self._offered(each, now)),
+        ]
 
     def cancelled(self, refs: Iterable[stream.AttemptRef], now: float) -> list[Command]:
         """Stop attempts; each answers with a result that says so, also one that is not known: then
@@ -220,8 +225,8 @@ class SessionCore:
     def _is_fenced(self, now: float) -> bool:
         return now - self._heard > self._fence
 
-    def _refusal(self, assignment: stream.Assignment, now: float) -> str:
-        if self.is_over or self._is_fenced(now):
+    def _refusal(self, assignment: stream.Assignment) -> str:
+        if self.is_over:
             return "FENCED"
         if self.is_leaving:
             return "DRAINING"
@@ -235,7 +240,7 @@ class SessionCore:
         newest = self._next.get(ref.task_id, begun)
         if _key(ref) in self._owed or (newest is not None and newest.ref.epoch >= ref.epoch):
             return []
-        if reason := self._refusal(assignment, now):
+        if reason := self._refusal(assignment):
             return [self._refuse(ref, reason)]
         if begun is None:
             return self._begin(_Attempt(assignment, now), now)
