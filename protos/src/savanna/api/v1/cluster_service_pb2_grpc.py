@@ -347,6 +347,16 @@ class OperationServiceStub:
                 request_serializer=savanna_dot_api_dot_v1_dot_cluster__service__pb2.CancelOperationRequest.SerializeToString,
                 response_deserializer=savanna_dot_api_dot_v1_dot_cluster__service__pb2.CancelOperationResponse.FromString,
                 _registered_method=True)
+        self.RetryOperation = channel.unary_unary(
+                '/savanna.api.v1.OperationService/RetryOperation',
+                request_serializer=savanna_dot_api_dot_v1_dot_cluster__service__pb2.RetryOperationRequest.SerializeToString,
+                response_deserializer=savanna_dot_api_dot_v1_dot_cluster__service__pb2.RetryOperationResponse.FromString,
+                _registered_method=True)
+        self.RollbackOperation = channel.unary_unary(
+                '/savanna.api.v1.OperationService/RollbackOperation',
+                request_serializer=savanna_dot_api_dot_v1_dot_cluster__service__pb2.RollbackOperationRequest.SerializeToString,
+                response_deserializer=savanna_dot_api_dot_v1_dot_cluster__service__pb2.RollbackOperationResponse.FromString,
+                _registered_method=True)
         self.WatchOperations = channel.unary_stream(
                 '/savanna.api.v1.OperationService/WatchOperations',
                 request_serializer=savanna_dot_api_dot_v1_dot_cluster__service__pb2.WatchOperationsRequest.SerializeToString,
@@ -379,6 +389,23 @@ class OperationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RetryOperation(self, request, context):
+        """Tries a launch, scale or delete again that failed or was cancelled: a new operation with the same goal goes on
+        from what is missing. Errors: NOT_FOUND, FAILED_PRECONDITION, with what to do instead, for jobs, for what has
+        not ended or has succeeded, and while another change of the cluster is under way.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RollbackOperation(self, request, context):
+        """Leads a launch or scale back: one under way is cancelled; what one that ended without success left behind is
+        removed by a new operation. Errors: NOT_FOUND, FAILED_PRECONDITION when there is nothing to take back.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchOperations(self, request, context):
         """Follows what happens: ordered, without holes, resumable by sequence number.
         """
@@ -403,6 +430,16 @@ def add_OperationServiceServicer_to_server(servicer, server):
                     servicer.CancelOperation,
                     request_deserializer=savanna_dot_api_dot_v1_dot_cluster__service__pb2.CancelOperationRequest.FromString,
                     response_serializer=savanna_dot_api_dot_v1_dot_cluster__service__pb2.CancelOperationResponse.SerializeToString,
+            ),
+            'RetryOperation': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetryOperation,
+                    request_deserializer=savanna_dot_api_dot_v1_dot_cluster__service__pb2.RetryOperationRequest.FromString,
+                    response_serializer=savanna_dot_api_dot_v1_dot_cluster__service__pb2.RetryOperationResponse.SerializeToString,
+            ),
+            'RollbackOperation': grpc.unary_unary_rpc_method_handler(
+                    servicer.RollbackOperation,
+                    request_deserializer=savanna_dot_api_dot_v1_dot_cluster__service__pb2.RollbackOperationRequest.FromString,
+                    response_serializer=savanna_dot_api_dot_v1_dot_cluster__service__pb2.RollbackOperationResponse.SerializeToString,
             ),
             'WatchOperations': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchOperations,
@@ -492,6 +529,60 @@ class OperationService:
             '/savanna.api.v1.OperationService/CancelOperation',
             savanna_dot_api_dot_v1_dot_cluster__service__pb2.CancelOperationRequest.SerializeToString,
             savanna_dot_api_dot_v1_dot_cluster__service__pb2.CancelOperationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetryOperation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/savanna.api.v1.OperationService/RetryOperation',
+            savanna_dot_api_dot_v1_dot_cluster__service__pb2.RetryOperationRequest.SerializeToString,
+            savanna_dot_api_dot_v1_dot_cluster__service__pb2.RetryOperationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RollbackOperation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/savanna.api.v1.OperationService/RollbackOperation',
+            savanna_dot_api_dot_v1_dot_cluster__service__pb2.RollbackOperationRequest.SerializeToString,
+            savanna_dot_api_dot_v1_dot_cluster__service__pb2.RollbackOperationResponse.FromString,
             options,
             channel_credentials,
             insecure,

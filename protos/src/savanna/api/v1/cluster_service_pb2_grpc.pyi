@@ -136,6 +136,15 @@ class OperationServiceStub:
     """Lists operations, newest first."""
     CancelOperation: _grpc.UnaryUnaryMultiCallable[_cluster_service_pb2.CancelOperationRequest, _cluster_service_pb2.CancelOperationResponse]
     """Asks for the end of an operation. Errors: NOT_FOUND, FAILED_PRECONDITION for deletes."""
+    RetryOperation: _grpc.UnaryUnaryMultiCallable[_cluster_service_pb2.RetryOperationRequest, _cluster_service_pb2.RetryOperationResponse]
+    """Tries a launch, scale or delete again that failed or was cancelled: a new operation with the same goal goes on
+    from what is missing. Errors: NOT_FOUND, FAILED_PRECONDITION, with what to do instead, for jobs, for what has
+    not ended or has succeeded, and while another change of the cluster is under way.
+    """
+    RollbackOperation: _grpc.UnaryUnaryMultiCallable[_cluster_service_pb2.RollbackOperationRequest, _cluster_service_pb2.RollbackOperationResponse]
+    """Leads a launch or scale back: one under way is cancelled; what one that ended without success left behind is
+    removed by a new operation. Errors: NOT_FOUND, FAILED_PRECONDITION when there is nothing to take back.
+    """
     WatchOperations: _grpc.UnaryStreamMultiCallable[_cluster_service_pb2.WatchOperationsRequest, _cluster_service_pb2.WatchOperationsResponse]
     """Follows what happens: ordered, without holes, resumable by sequence number."""
 
@@ -150,6 +159,15 @@ class OperationServiceAsyncStub(OperationServiceStub):
     """Lists operations, newest first."""
     CancelOperation: _aio.UnaryUnaryMultiCallable[_cluster_service_pb2.CancelOperationRequest, _cluster_service_pb2.CancelOperationResponse]  # type: ignore[assignment]
     """Asks for the end of an operation. Errors: NOT_FOUND, FAILED_PRECONDITION for deletes."""
+    RetryOperation: _aio.UnaryUnaryMultiCallable[_cluster_service_pb2.RetryOperationRequest, _cluster_service_pb2.RetryOperationResponse]  # type: ignore[assignment]
+    """Tries a launch, scale or delete again that failed or was cancelled: a new operation with the same goal goes on
+    from what is missing. Errors: NOT_FOUND, FAILED_PRECONDITION, with what to do instead, for jobs, for what has
+    not ended or has succeeded, and while another change of the cluster is under way.
+    """
+    RollbackOperation: _aio.UnaryUnaryMultiCallable[_cluster_service_pb2.RollbackOperationRequest, _cluster_service_pb2.RollbackOperationResponse]  # type: ignore[assignment]
+    """Leads a launch or scale back: one under way is cancelled; what one that ended without success left behind is
+    removed by a new operation. Errors: NOT_FOUND, FAILED_PRECONDITION when there is nothing to take back.
+    """
     WatchOperations: _aio.UnaryStreamMultiCallable[_cluster_service_pb2.WatchOperationsRequest, _cluster_service_pb2.WatchOperationsResponse]  # type: ignore[assignment]
     """Follows what happens: ordered, without holes, resumable by sequence number."""
 
@@ -179,6 +197,27 @@ class OperationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_cluster_service_pb2.CancelOperationResponse, _abc.Awaitable[_cluster_service_pb2.CancelOperationResponse]]:
         """Asks for the end of an operation. Errors: NOT_FOUND, FAILED_PRECONDITION for deletes."""
+
+    @_abc_1.abstractmethod
+    def RetryOperation(
+        self,
+        request: _cluster_service_pb2.RetryOperationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_cluster_service_pb2.RetryOperationResponse, _abc.Awaitable[_cluster_service_pb2.RetryOperationResponse]]:
+        """Tries a launch, scale or delete again that failed or was cancelled: a new operation with the same goal goes on
+        from what is missing. Errors: NOT_FOUND, FAILED_PRECONDITION, with what to do instead, for jobs, for what has
+        not ended or has succeeded, and while another change of the cluster is under way.
+        """
+
+    @_abc_1.abstractmethod
+    def RollbackOperation(
+        self,
+        request: _cluster_service_pb2.RollbackOperationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_cluster_service_pb2.RollbackOperationResponse, _abc.Awaitable[_cluster_service_pb2.RollbackOperationResponse]]:
+        """Leads a launch or scale back: one under way is cancelled; what one that ended without success left behind is
+        removed by a new operation. Errors: NOT_FOUND, FAILED_PRECONDITION when there is nothing to take back.
+        """
 
     @_abc_1.abstractmethod
     def WatchOperations(

@@ -666,7 +666,7 @@ class JobService:
 
 
 class OperationServiceStub:
-    """Reads operations.
+    """Reads operations, ends them, and begins them again.
     """
 
     def __init__(self, channel):
@@ -690,6 +690,16 @@ class OperationServiceStub:
                 request_serializer=savanna_dot_conductor_dot_v1_dot_cluster__service__pb2.CancelOperationRequest.SerializeToString,
                 response_deserializer=savanna_dot_conductor_dot_v1_dot_cluster__service__pb2.CancelOperationResponse.FromString,
                 _registered_method=True)
+        self.RetryOperation = channel.unary_unary(
+                '/savanna.conductor.v1.OperationService/RetryOperation',
+                request_serializer=savanna_dot_conductor_dot_v1_dot_cluster__service__pb2.RetryOperationRequest.SerializeToString,
+                response_deserializer=savanna_dot_conductor_dot_v1_dot_cluster__service__pb2.RetryOperationResponse.FromString,
+                _registered_method=True)
+        self.RollbackOperation = channel.unary_unary(
+                '/savanna.conductor.v1.OperationService/RollbackOperation',
+                request_serializer=savanna_dot_conductor_dot_v1_dot_cluster__service__pb2.RollbackOperationRequest.SerializeToString,
+                response_deserializer=savanna_dot_conductor_dot_v1_dot_cluster__service__pb2.RollbackOperationResponse.FromString,
+                _registered_method=True)
         self.WatchJournal = channel.unary_stream(
                 '/savanna.conductor.v1.OperationService/WatchJournal',
                 request_serializer=savanna_dot_conductor_dot_v1_dot_cluster__service__pb2.WatchJournalRequest.SerializeToString,
@@ -698,7 +708,7 @@ class OperationServiceStub:
 
 
 class OperationServiceServicer:
-    """Reads operations.
+    """Reads operations, ends them, and begins them again.
     """
 
     def GetOperation(self, request, context):
@@ -717,6 +727,24 @@ class OperationServiceServicer:
 
     def CancelOperation(self, request, context):
         """Asks for the end of an operation. Errors: NOT_FOUND, FAILED_PRECONDITION for deletes.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RetryOperation(self, request, context):
+        """Stores a new operation with the goal of one that failed or was cancelled; it goes on from what is missing.
+        Errors: NOT_FOUND, FAILED_PRECONDITION when it is a job, has not ended or succeeded, when another change of the
+        cluster is under way, or when the cluster is no longer as the operation left it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RollbackOperation(self, request, context):
+        """Leads a launch or scale back: one under way is cancelled; for one that ended without success and left something
+        behind, an operation that takes it back is stored. Errors: NOT_FOUND, FAILED_PRECONDITION when there is nothing
+        to take back, or as for a retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -747,6 +775,16 @@ def add_OperationServiceServicer_to_server(servicer, server):
                     request_deserializer=savanna_dot_conductor_dot_v1_dot_cluster__service__pb2.CancelOperationRequest.FromString,
                     response_serializer=savanna_dot_conductor_dot_v1_dot_cluster__service__pb2.CancelOperationResponse.SerializeToString,
             ),
+            'RetryOperation': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetryOperation,
+                    request_deserializer=savanna_dot_conductor_dot_v1_dot_cluster__service__pb2.RetryOperationRequest.FromString,
+                    response_serializer=savanna_dot_conductor_dot_v1_dot_cluster__service__pb2.RetryOperationResponse.SerializeToString,
+            ),
+            'RollbackOperation': grpc.unary_unary_rpc_method_handler(
+                    servicer.RollbackOperation,
+                    request_deserializer=savanna_dot_conductor_dot_v1_dot_cluster__service__pb2.RollbackOperationRequest.FromString,
+                    response_serializer=savanna_dot_conductor_dot_v1_dot_cluster__service__pb2.RollbackOperationResponse.SerializeToString,
+            ),
             'WatchJournal': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchJournal,
                     request_deserializer=savanna_dot_conductor_dot_v1_dot_cluster__service__pb2.WatchJournalRequest.FromString,
@@ -761,7 +799,7 @@ def add_OperationServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class OperationService:
-    """Reads operations.
+    """Reads operations, ends them, and begins them again.
     """
 
     @staticmethod
@@ -835,6 +873,60 @@ class OperationService:
             '/savanna.conductor.v1.OperationService/CancelOperation',
             savanna_dot_conductor_dot_v1_dot_cluster__service__pb2.CancelOperationRequest.SerializeToString,
             savanna_dot_conductor_dot_v1_dot_cluster__service__pb2.CancelOperationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetryOperation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/savanna.conductor.v1.OperationService/RetryOperation',
+            savanna_dot_conductor_dot_v1_dot_cluster__service__pb2.RetryOperationRequest.SerializeToString,
+            savanna_dot_conductor_dot_v1_dot_cluster__service__pb2.RetryOperationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RollbackOperation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/savanna.conductor.v1.OperationService/RollbackOperation',
+            savanna_dot_conductor_dot_v1_dot_cluster__service__pb2.RollbackOperationRequest.SerializeToString,
+            savanna_dot_conductor_dot_v1_dot_cluster__service__pb2.RollbackOperationResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -245,7 +245,7 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
 def add_JobServiceServicer_to_server(servicer: JobServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
 class OperationServiceStub:
-    """Reads operations."""
+    """Reads operations, ends them, and begins them again."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -257,12 +257,22 @@ class OperationServiceStub:
     """Lists operations, newest first."""
     CancelOperation: _grpc.UnaryUnaryMultiCallable[_cluster_service_pb2.CancelOperationRequest, _cluster_service_pb2.CancelOperationResponse]
     """Asks for the end of an operation. Errors: NOT_FOUND, FAILED_PRECONDITION for deletes."""
+    RetryOperation: _grpc.UnaryUnaryMultiCallable[_cluster_service_pb2.RetryOperationRequest, _cluster_service_pb2.RetryOperationResponse]
+    """Stores a new operation with the goal of one that failed or was cancelled; it goes on from what is missing.
+    Errors: NOT_FOUND, FAILED_PRECONDITION when it is a job, has not ended or succeeded, when another change of the
+    cluster is under way, or when the cluster is no longer as the operation left it.
+    """
+    RollbackOperation: _grpc.UnaryUnaryMultiCallable[_cluster_service_pb2.RollbackOperationRequest, _cluster_service_pb2.RollbackOperationResponse]
+    """Leads a launch or scale back: one under way is cancelled; for one that ended without success and left something
+    behind, an operation that takes it back is stored. Errors: NOT_FOUND, FAILED_PRECONDITION when there is nothing
+    to take back, or as for a retry.
+    """
     WatchJournal: _grpc.UnaryStreamMultiCallable[_cluster_service_pb2.WatchJournalRequest, _cluster_service_pb2.WatchJournalResponse]
     """Follows the journal from a position: ordered, without holes, over restarts and any number of conductors."""
 
 @_typing.type_check_only
 class OperationServiceAsyncStub(OperationServiceStub):
-    """Reads operations."""
+    """Reads operations, ends them, and begins them again."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetOperation: _aio.UnaryUnaryMultiCallable[_cluster_service_pb2.GetOperationRequest, _cluster_service_pb2.GetOperationResponse]  # type: ignore[assignment]
@@ -271,11 +281,21 @@ class OperationServiceAsyncStub(OperationServiceStub):
     """Lists operations, newest first."""
     CancelOperation: _aio.UnaryUnaryMultiCallable[_cluster_service_pb2.CancelOperationRequest, _cluster_service_pb2.CancelOperationResponse]  # type: ignore[assignment]
     """Asks for the end of an operation. Errors: NOT_FOUND, FAILED_PRECONDITION for deletes."""
+    RetryOperation: _aio.UnaryUnaryMultiCallable[_cluster_service_pb2.RetryOperationRequest, _cluster_service_pb2.RetryOperationResponse]  # type: ignore[assignment]
+    """Stores a new operation with the goal of one that failed or was cancelled; it goes on from what is missing.
+    Errors: NOT_FOUND, FAILED_PRECONDITION when it is a job, has not ended or succeeded, when another change of the
+    cluster is under way, or when the cluster is no longer as the operation left it.
+    """
+    RollbackOperation: _aio.UnaryUnaryMultiCallable[_cluster_service_pb2.RollbackOperationRequest, _cluster_service_pb2.RollbackOperationResponse]  # type: ignore[assignment]
+    """Leads a launch or scale back: one under way is cancelled; for one that ended without success and left something
+    behind, an operation that takes it back is stored. Errors: NOT_FOUND, FAILED_PRECONDITION when there is nothing
+    to take back, or as for a retry.
+    """
     WatchJournal: _aio.UnaryStreamMultiCallable[_cluster_service_pb2.WatchJournalRequest, _cluster_service_pb2.WatchJournalResponse]  # type: ignore[assignment]
     """Follows the journal from a position: ordered, without holes, over restarts and any number of conductors."""
 
 class OperationServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Reads operations."""
+    """Reads operations, ends them, and begins them again."""
 
     @_abc_1.abstractmethod
     def GetOperation(
@@ -300,6 +320,28 @@ class OperationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_cluster_service_pb2.CancelOperationResponse, _abc.Awaitable[_cluster_service_pb2.CancelOperationResponse]]:
         """Asks for the end of an operation. Errors: NOT_FOUND, FAILED_PRECONDITION for deletes."""
+
+    @_abc_1.abstractmethod
+    def RetryOperation(
+        self,
+        request: _cluster_service_pb2.RetryOperationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_cluster_service_pb2.RetryOperationResponse, _abc.Awaitable[_cluster_service_pb2.RetryOperationResponse]]:
+        """Stores a new operation with the goal of one that failed or was cancelled; it goes on from what is missing.
+        Errors: NOT_FOUND, FAILED_PRECONDITION when it is a job, has not ended or succeeded, when another change of the
+        cluster is under way, or when the cluster is no longer as the operation left it.
+        """
+
+    @_abc_1.abstractmethod
+    def RollbackOperation(
+        self,
+        request: _cluster_service_pb2.RollbackOperationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_cluster_service_pb2.RollbackOperationResponse, _abc.Awaitable[_cluster_service_pb2.RollbackOperationResponse]]:
+        """Leads a launch or scale back: one under way is cancelled; for one that ended without success and left something
+        behind, an operation that takes it back is stored. Errors: NOT_FOUND, FAILED_PRECONDITION when there is nothing
+        to take back, or as for a retry.
+        """
 
     @_abc_1.abstractmethod
     def WatchJournal(

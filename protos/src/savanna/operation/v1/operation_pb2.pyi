@@ -114,6 +114,8 @@ class Operation(_message.Message):
     END_TIME_FIELD_NUMBER: _builtins.int
     TASKS_FIELD_NUMBER: _builtins.int
     DETAIL_FIELD_NUMBER: _builtins.int
+    RETRY_OF_FIELD_NUMBER: _builtins.int
+    ROLLBACK_OF_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """UUID."""
     project_id: _builtins.str
@@ -137,7 +139,11 @@ class Operation(_message.Message):
     traceparent: _builtins.str
     """W3C trace context of the request that asked for it."""
     detail: _builtins.bytes
-    """Details of the goal that only planners read, for example the group counts before a scale."""
+    """Serialised savanna.cluster.v1.Wish: what was asked for, kept so that it can be asked for again or taken back."""
+    retry_of: _builtins.str
+    """The operation, ended without success, that this one tries again; empty for a first try."""
+    rollback_of: _builtins.str
+    """The operation, ended without success, whose remains this one takes back; empty when it goes forward."""
     @_builtins.property
     def failure(self) -> Global___Failure:
         """Why it failed; unset otherwise."""
@@ -178,10 +184,12 @@ class Operation(_message.Message):
         end_time: _timestamp_pb2.Timestamp | None = ...,
         tasks: Global___TaskCounts | None = ...,
         detail: _builtins.bytes = ...,
+        retry_of: _builtins.str = ...,
+        rollback_of: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "failure", b"failure", "start_time", b"start_time", "tasks", b"tasks"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel_acknowledged", b"cancel_acknowledged", "cancel_requested", b"cancel_requested", "cluster_id", b"cluster_id", "cluster_name", b"cluster_name", "create_time", b"create_time", "detail", b"detail", "end_time", b"end_time", "failure", b"failure", "goal", b"goal", "held_reason", b"held_reason", "id", b"id", "job_id", b"job_id", "project_id", b"project_id", "start_time", b"start_time", "state", b"state", "tasks", b"tasks", "traceparent", b"traceparent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel_acknowledged", b"cancel_acknowledged", "cancel_requested", b"cancel_requested", "cluster_id", b"cluster_id", "cluster_name", b"cluster_name", "create_time", b"create_time", "detail", b"detail", "end_time", b"end_time", "failure", b"failure", "goal", b"goal", "held_reason", b"held_reason", "id", b"id", "job_id", b"job_id", "project_id", b"project_id", "retry_of", b"retry_of", "rollback_of", b"rollback_of", "start_time", b"start_time", "state", b"state", "tasks", b"tasks", "traceparent", b"traceparent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
