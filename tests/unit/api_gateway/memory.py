@@ -391,6 +391,29 @@ class OperationService(cluster_service_pb2_grpc.OperationServiceServicer):
         operation.cancel_requested = True
         return pb.CancelOperationResponse(operation=operation)
 
+    async def RetryOperation(
+        self, request: pb.RetryOperationRequest, context: object
+    ) -> pb.RetryOperationResponse:
+        failed = self._get(request.name)
+        if failed.state not in (failed.STATE_FAILED, failed.STATE_CANCELLED):
+            raise errors.FailedPrecondition("the operation has not ended: wait for its end")
+        return pb.RetryOperationResponse(operation=self._second(failed, retry_of=failed.id))
+
+    async def RollbackOperation(
+        self, request: pb.RollbackOperationRequest, context: object
+    ) -> pb.RollbackOperationResponse:
+        failed = self._get(request.name)
+        return pb.RollbackOperationResponse(operation=self._second(failed, rollback_of=failed.id))
+
+    def _second(self, first: operation_pb2.Operation, **more: str) -> operation_pb2.Operation:
+        second = operation_pb2.Operation()
+        second.CopyFrom(first)
+        second.MergeFrom(operation_pb2.Operation(id=str(uuid.uuid4()), **more))  # type: ignore[arg-type]  # fields by name
+        second.state = operation_pb2.Operation.STATE_PENDING
+        second.ClearField("failure")
+        self.memory.operations[second.id] = second
+        return second
+
     async def WatchJournal(
         self, request: pb.WatchJournalRequest, context: object
     ) -> AsyncIterator[pb.WatchJournalResponse]:

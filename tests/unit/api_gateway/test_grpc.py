@@ -390,6 +390,19 @@ async def test_operations_are_listed_read_cancelled_and_watched(front: Front) ->
         await front.operations.GetOperation(clu.GetOperationRequest(id="nope"))
 
 
+async def test_operations_are_tried_again_and_rolled_back(front: Front) -> None:
+    await launch(front)
+    (operation,) = front.memory.operations.values()
+    request = clu.RetryOperationRequest(id=operation.id)
+    with pytest.raises(errors.FailedPrecondition, match="has not ended"):
+        await front.operations.RetryOperation(request)
+    operation.state = operation.STATE_FAILED
+    again = (await front.operations.RetryOperation(request)).operation
+    assert (again.goal, again.retry_of) == (operation.goal, operation.id)
+    back = await front.operations.RollbackOperation(clu.RollbackOperationRequest(id=operation.id))
+    assert back.operation.rollback_of == operation.id
+
+
 async def _pieces(
     *messages: job_service_pb2.UploadJobBinaryRequest,
 ) -> AsyncIterator[job_service_pb2.UploadJobBinaryRequest]:

@@ -225,6 +225,19 @@ async def test_operations_are_listed_watched_and_cancelled(stage: Stage, shell: 
     assert stage.memory.operations[operation].cancel_requested
 
 
+async def test_a_failed_launch_is_tried_again_and_rolled_back(stage: Stage, shell: Shell) -> None:
+    await watched(stage, shell, fails=True)
+    [operation] = stage.memory.operations
+    again = await shell("operation", "retry", operation)
+    assert "launch of demo has begun" in again.out
+    second = list(stage.memory.operations)[-1]
+    assert f"savanna operation watch {second}" in again.out
+    refused = await shell("operation", "retry", second)
+    assert (refused.code, "has not ended" in refused.err) == (2, True)
+    back = await shell("operation", "rollback", operation)
+    assert "way back of the launch of demo has begun" in back.out
+
+
 async def test_what_is_not_there_exits_with_3(shell: Shell) -> None:
     for words in (
         ("cluster", "show", "nope"),

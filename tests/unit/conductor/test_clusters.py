@@ -170,8 +170,8 @@ async def test_a_scale_stores_counts_and_operation_together(conductor: Conductor
     assert answer.cluster.state == Cluster.STATE_SCALING
     assert answer.cluster.node_groups[0].count == 5
     assert answer.cluster.operation_id == answer.operation.id
-    before = cluster_pb2.Facts.FromString(answer.operation.detail)
-    assert dict(before.node_group_counts) == {"worker": 2}
+    wish = cluster_pb2.Wish.FromString(answer.operation.detail)
+    assert dict(wish.counts_before) == {"worker": 2}
     again = await scale(conductor, cluster.id, 9, request_id=request_id)
     assert again.operation.id == answer.operation.id
     assert again.cluster.node_groups[0].count == 5

@@ -55,6 +55,27 @@ def scale(before: Walk, *, leaving: Sequence[str] = (), **counts: int) -> Walk:
     return Walk(cluster, Operation.GOAL_SCALE, before.reply)
 
 
+def retry(before: Walk) -> Walk:
+    """Try again what has failed: as the conductor does, with the counts that were asked for."""
+    cluster = _of(before, Cluster.STATE_VALIDATING)
+    for group in cluster.node_groups:
+        group.count = before.counts[group.name]
+    return Walk(cluster, before.goal, before.reply, asked=Operation(retry_of="failed"))
+
+
+def roll_back(before: Walk) -> Walk:
+    """Take back what has failed; no plugin answers."""
+    cluster = _of(before, Cluster.STATE_ERROR)
+    return Walk(cluster, before.goal, no_plugin, asked=Operation(rollback_of="failed"))
+
+
+def _of(before: Walk, state: Cluster.State.ValueType) -> Cluster:
+    cluster = Cluster()
+    cluster.CopyFrom(before.cluster)
+    cluster.state = state
+    return cluster
+
+
 def delete(before: Walk) -> Walk:
     """Begin the delete of what another walk has led to; no plugin answers."""
     cluster = Cluster()

@@ -58,6 +58,9 @@ class Walk:
     goal: Operation.Goal.ValueType
     reply: Reply
     job: JobExample | None = None
+    asked: Operation = field(default_factory=Operation)
+    """What else the operation says: what it tries again, what it takes back."""
+
     tasks: dict[str, Stored] = field(default_factory=dict)
     conclusion: Conclusion | None = None
     plans: int = 0
@@ -68,6 +71,9 @@ class Walk:
 
     job_now: Job = field(default_factory=Job)
     exit_code: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
+    """Wanted counts by group, as they were asked for."""
+
     _plan_is_due: bool = True
     _plan_out: Answer | None = None
     _overtaken: bool = False
@@ -77,6 +83,7 @@ class Walk:
 
     def __post_init__(self) -> None:
         self._known = self.instances()
+        self.counts = {each.name: each.count for each in self.cluster.node_groups}
         if self.job is not None:
             self.job_now.CopyFrom(self.job.job)
 
@@ -84,6 +91,7 @@ class Walk:
 
     def facts(self) -> GetPlanFactsResponse:
         operation = Operation(id=OPERATION_ID, cluster_id=self.cluster.id, goal=self.goal)
+        operation.MergeFrom(self.asked)
         operation.cancel_requested = self.cancel_requested
         facts = GetPlanFactsResponse(operation=operation, cluster=self.cluster)
         facts.tasks.add(key=f"plan/{self.plans}", kind="plan", state=Task.STATE_ASSIGNED)

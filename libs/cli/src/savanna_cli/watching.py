@@ -11,10 +11,12 @@ from rich.text import Text
 from savanna.api.v1.cluster_service_pb2 import GetClusterRequest
 from savanna.operation.v1.operation_pb2 import Failure, Operation
 from savanna_cli import failures, live, words
+from savanna_cli.output import Form
 from savanna_cli.progress import Progress
 from savanna_kit import errors
 
 if TYPE_CHECKING:
+    from google.protobuf.message import Message
     from rich.console import Console
 
     from savanna.cluster.v1.cluster_pb2 import Cluster
@@ -40,6 +42,27 @@ class Ended:
     def code(self) -> int:
         """The exit code that tells how it ended."""
         return 0 if self.operation.state == Operation.STATE_SUCCEEDED else failures.FAILED
+
+
+async def begun(
+    session: Session,
+    client: Client,
+    answer: Message,
+    operation: Operation,
+    *,
+    watch: bool,
+    form: Form,
+) -> int:
+    """Show what was stored, and with ``watch`` what becomes of it; gives the exit code."""
+    if form is not Form.TABLE:
+        session.show_message(form, answer)
+    if watch:
+        to = session.progress_console(form)
+        return (await follow(session, client, operation, to)).code
+    if form is Form.TABLE:
+        session.out.print(f"{words.goal(operation)} has begun")
+        session.out.print(f"  savanna operation watch {operation.id}")
+    return 0
 
 
 async def follow(session: Session, client: Client, operation: Operation, to: Console) -> Ended:

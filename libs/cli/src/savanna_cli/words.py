@@ -70,9 +70,11 @@ def outcome(value: Attempt.Outcome.ValueType) -> str:
 
 def goal(operation: Operation) -> str:
     """Give "launch of demo" and the like."""
-    return f"{GOALS.get(operation.goal, 'operation')} of {operation.cluster_name}".replace(
-        "run job of", "job on"
-    )
+    if operation.goal == Operation.GOAL_RUN_JOB:
+        return f"job on {operation.cluster_name}"
+    word = GOALS.get(operation.goal, "operation")
+    back = "way back of the " if operation.rollback_of else ""
+    return f"{back}{word} of {operation.cluster_name}"
 
 
 def style_of(word: str) -> str:

@@ -46,6 +46,8 @@ RETRIES = RetryPolicy(
             "OperationService/GetOperation",
             "OperationService/ListOperations",
             "OperationService/CancelOperation",
+            "OperationService/RetryOperation",
+            "OperationService/RollbackOperation",
             "FactsService/GetAccess",
         )
     ]

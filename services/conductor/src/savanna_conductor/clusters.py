@@ -144,8 +144,9 @@ def scale(transaction: Transaction, request: messages.ScaleClusterRequest) -> st
         )
     ownership.check_revision(row, request.revision, noun=NOUN)
     cluster = Cluster.FromString(row.body)
-    before = cluster_pb2.Facts(
-        node_group_counts={each.name: each.count for each in cluster.node_groups}
+    wish = cluster_pb2.Wish(
+        counts_before={each.name: each.count for each in cluster.node_groups},
+        counts_after={each.name: each.count for each in request.node_groups},
     )
     _resize(transaction, cluster, request.node_groups)
     _check_templates(transaction, project_id, cluster)
@@ -157,7 +158,7 @@ def scale(transaction: Transaction, request: messages.ScaleClusterRequest) -> st
             cluster_id=cluster_id,
             cluster_name=cluster.name,
             goal=Operation.GOAL_SCALE,
-            detail=before.SerializeToString(deterministic=True),
+            detail=wish.SerializeToString(deterministic=True),
         ),
     )
     _change(
@@ -203,7 +204,8 @@ def remove(transaction: Transaction, *, project_id: str, cluster_id: str, force:
     for operation in under_way:
         if operation.goal == Operation.GOAL_DELETE:
             return operation.id
-    return operations.begin_delete(transaction, row, detail=b"force" if force else b"").id
+    detail = cluster_pb2.Wish(force=force).SerializeToString()
+    return operations.begin_delete(transaction, row, detail=detail).id
 
 
 def change(

@@ -161,7 +161,7 @@ def end(
 
 def _end_transient(transaction: Transaction, cluster_id: str) -> None:
     """Delete a cluster that was wanted for its jobs alone, once the last has ended."""
-    row = _cluster_row(transaction, cluster_id)
+    row = cluster_row(transaction, cluster_id)
     if row is None or row.state != Cluster.STATE_ACTIVE or row.is_protected:
         return
     transient = Cluster.FromString(row.body).is_transient
@@ -169,7 +169,9 @@ def _end_transient(transaction: Transaction, cluster_id: str) -> None:
         begin_delete(transaction, row)
 
 
-def begin_delete(transaction: Transaction, row: Row[Any], *, detail: bytes = b"") -> Operation:
+def begin_delete(
+    transaction: Transaction, row: Row[Any], *, detail: bytes = b"", retry_of: str = ""
+) -> Operation:
     """Store the delete of a cluster, after asking everything under way to end."""
     cluster = schema.cluster
     change = update(cluster).where(cluster.c.id == row.id)
@@ -197,6 +199,7 @@ def begin_delete(transaction: Transaction, row: Row[Any], *, detail: bytes = b""
             cluster_name=row.name,
             goal=Operation.GOAL_DELETE,
             detail=detail,
+            retry_of=retry_of,
         ),
     )
     transaction.connection.execute(change.values(operation_id=operation.id))
@@ -224,7 +227,7 @@ def _skip_open_tasks(transaction: Transaction, operation: Operation) -> None:
 def _end_change(
     transaction: Transaction, operation: Operation, final_state: Cluster.State.ValueType
 ) -> None:
-    row = _cluster_row(transaction, operation.cluster_id)
+    row = cluster_row(transaction, operation.cluster_id)
     if row is None:
         return
     if operation.goal == Operation.GOAL_DELETE and operation.state == Operation.STATE_SUCCEEDED:
@@ -244,7 +247,8 @@ def _end_change(
         telling.cluster_changed(transaction, operation, state, description)
 
 
-def _cluster_row(transaction: Transaction, cluster_id: str) -> Row[Any] | None:
+def cluster_row(transaction: Transaction, cluster_id: str) -> Row[Any] | None:
+    """Read a cluster as it is stored; None when it is gone."""
     query = select(schema.cluster).where(schema.cluster.c.id == cluster_id)
     return transaction.connection.execute(query).one_or_none()
 
@@ -322,7 +326,7 @@ def _release_held(transaction: Transaction, cluster_id: str) -> None:
     ]
     if not free:
         return
-    cluster = _cluster_row(transaction, cluster_id)
+    cluster = cluster_row(transaction, cluster_id)
     hopeless = cluster is None or cluster.state == Cluster.STATE_ERROR
     for operation in free:
         if hopeless and operation.goal == Operation.GOAL_RUN_JOB:

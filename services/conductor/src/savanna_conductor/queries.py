@@ -167,12 +167,26 @@ def operation(connection: Connection, operation_id: str) -> operation_pb2.Operat
     return counted(connection, [row])[0]
 
 
+def own_operation(
+    connection: Connection, name: cluster_service_pb2.OwnedName
+) -> operation_pb2.Operation:
+    """Read an operation of a project with its counts.
+
+    Raises ``NotFound``.
+    """
+    found = operation(connection, name.id)
+    if found.project_id != name.project_id:
+        raise ownership.missing("operation", name.id)
+    return found
+
+
 def launch(connection: Connection, cluster_id: str) -> operation_pb2.Operation:
-    """Read the operation that launched a cluster."""
+    """Read the operation that a cluster began with."""
     table = schema.operation
     goal = operation_pb2.Operation.GOAL_LAUNCH
     query = select(table).where(table.c.cluster_id == cluster_id, table.c.goal == goal)
-    return counted(connection, [connection.execute(query).one()])[0]
+    first = query.order_by(table.c.created).limit(1)
+    return counted(connection, [connection.execute(first).one()])[0]
 
 
 def counted(connection: Connection, rows: Sequence[Row[Any]]) -> list[operation_pb2.Operation]:

@@ -8,7 +8,7 @@ import click
 
 from savanna.api.v1 import cluster_service_pb2 as pb
 from savanna.cluster.v1.cluster_pb2 import NodeGroup
-from savanna_cli import choices, forms, output, ssh, watching, words
+from savanna_cli import choices, forms, output, ssh, watching
 from savanna_cli.commands import cluster_views as views
 from savanna_cli.commands.files import ReadableFile, reading
 from savanna_cli.commands.style import CONTEXT, WithCommandBehind, shown, watched
@@ -18,11 +18,7 @@ from savanna_cli.output import Form
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from google.protobuf.message import Message
-
-    from savanna.operation.v1.operation_pb2 import Operation
     from savanna_cli.session import Session
-    from savanna_client import Client
 
 
 @click.group(context_settings=CONTEXT)
@@ -65,7 +61,9 @@ async def create_cluster(
             else:
                 session.show_message(form, answer)
             return 0
-        return await _begun(session, client, answer, answer.operation, watch=watch, form=form)
+        return await watching.begun(
+            session, client, answer, answer.operation, watch=watch, form=form
+        )
 
 
 @cluster.command("list")
@@ -120,7 +118,9 @@ async def scale_cluster(
     async with session.connect() as client:
         request = pb.ScaleClusterRequest(id=name, node_groups=groups)
         answer = await client.clusters.ScaleCluster(request)
-        return await _begun(session, client, answer, answer.operation, watch=watch, form=form)
+        return await watching.begun(
+            session, client, answer, answer.operation, watch=watch, form=form
+        )
 
 
 @cluster.command("delete")
@@ -143,7 +143,9 @@ async def delete_clusters(
             request = pb.DeleteClusterRequest(id=name, force=force)
             begun.append(await client.clusters.DeleteCluster(request))
         for each in begun:
-            code |= await _begun(session, client, each, each.operation, watch=watch, form=form)
+            code |= await watching.begun(
+                session, client, each, each.operation, watch=watch, form=form
+            )
     return code
 
 
@@ -167,27 +169,6 @@ async def ssh_cluster(session: Session, name: str, instance: str, command: tuple
         access = await client.clusters.GetClusterAccess(pb.GetClusterAccessRequest(id=name))
     chosen = ssh.choose(access, instance)
     return await ssh.log_in(chosen, access.private_key, command, session.environ)
-
-
-async def _begun(
-    session: Session,
-    client: Client,
-    answer: Message,
-    operation: Operation,
-    *,
-    watch: bool,
-    form: Form,
-) -> int:
-    """Show what was stored, and with --watch what becomes of it."""
-    if form is not Form.TABLE:
-        session.show_message(form, answer)
-    if watch:
-        to = session.progress_console(form)
-        return (await watching.follow(session, client, operation, to)).code
-    if form is Form.TABLE:
-        session.out.print(f"{words.goal(operation)} has begun")
-        session.out.print(f"  savanna operation watch {operation.id}")
-    return 0
 
 
 def _group(text: str) -> NodeGroup:

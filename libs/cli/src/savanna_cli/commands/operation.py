@@ -10,7 +10,7 @@ from rich.text import Text
 from savanna.api.v1 import cluster_service_pb2 as pb
 from savanna_cli import output, watching, words
 from savanna_cli.commands import operation_views as views
-from savanna_cli.commands.style import CONTEXT, shown
+from savanna_cli.commands.style import CONTEXT, shown, watched
 from savanna_cli.output import Form
 
 if TYPE_CHECKING:
@@ -87,3 +87,34 @@ async def cancel_operation(session: Session, id: str, form: Form) -> None:
     found = answer.operation
     session.out.print(Text(f"{words.goal(found)} is asked to end"))
     session.out.print(f"  savanna operation watch {found.id}")
+
+
+@operation.command("retry")
+@click.argument("id")
+@watched
+@shown
+@click.pass_obj
+async def retry_operation(session: Session, id: str, watch: bool, form: Form) -> int:
+    """Try a launch, scale or delete again that failed or was cancelled.
+
+    It goes on from what is missing: hosts that are well are kept.
+    """
+    async with session.connect() as client:
+        answer = await client.operations.RetryOperation(pb.RetryOperationRequest(id=id))
+        return await watching.begun(
+            session, client, answer, answer.operation, watch=watch, form=form
+        )
+
+
+@operation.command("rollback")
+@click.argument("id")
+@watched
+@shown
+@click.pass_obj
+async def rollback_operation(session: Session, id: str, watch: bool, form: Form) -> int:
+    """Lead a launch or scale back, or remove what one that failed has left behind."""
+    async with session.connect() as client:
+        answer = await client.operations.RollbackOperation(pb.RollbackOperationRequest(id=id))
+        return await watching.begun(
+            session, client, answer, answer.operation, watch=watch, form=form
+        )

@@ -62,6 +62,8 @@ def tell(session: Session, answer: GetOperationResponse, *, every: bool) -> None
     pairs = [
         ("id", found.id),
         ("job", found.job_id),
+        ("tries again", found.retry_of),
+        ("takes back", found.rollback_of),
         ("held", found.held_reason),
         ("cancel", "asked for" if found.cancel_requested else ""),
         ("begun", words.ago(found.create_time, now)),
@@ -75,7 +77,9 @@ def _next(found: Operation) -> str:
         return f"savanna operation watch {found.id}"
     if found.job_id:
         return f"savanna job output {found.job_id} --stderr"
-    if found.goal == Operation.GOAL_DELETE and found.state == Operation.STATE_SUCCEEDED:
+    if found.state != Operation.STATE_SUCCEEDED:
+        return f"savanna operation retry {found.id}"
+    if found.goal == Operation.GOAL_DELETE:
         return "savanna cluster list"
     return f"savanna cluster show {found.cluster_name}"
 

@@ -1,4 +1,4 @@
-"""Reading, cancelling and following operations."""
+"""Reading, cancelling, repeating and following operations."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import grpc
 
 from savanna.conductor.v1 import cluster_service_pb2 as pb
-from savanna_api_gateway.shelf import checked_page_size
+from savanna_api_gateway.shelf import checked_page_size, new_id
 from savanna_kit import status
 from savanna_kit.interceptors import outgoing_metadata
 
@@ -45,6 +45,19 @@ class Operations:
         )
         return await self._conductor.operations.ListOperations(request)
 
+    async def all(
+        self, caller: RequestContext, cluster_id: str = ""
+    ) -> list[operation_pb2.Operation]:
+        """List all operations, newest first."""
+        found: list[operation_pb2.Operation] = []
+        token = ""
+        while True:
+            page = await self.page(caller, page_size=0, page_token=token, cluster_id=cluster_id)
+            found.extend(page.operations)
+            token = page.next_page_token
+            if not token:
+                return found
+
     async def cancel(self, caller: RequestContext, operation_id: str) -> operation_pb2.Operation:
         """Ask for the end of an operation.
 
@@ -53,6 +66,30 @@ class Operations:
         request = pb.CancelOperationRequest(name=_name(caller, operation_id))
         response = await self._conductor.operations.CancelOperation(request)
         return response.operation
+
+    async def retry(
+        self, caller: RequestContext, operation_id: str, request_id: str = ""
+    ) -> operation_pb2.Operation:
+        """Begin another try of an operation that went wrong.
+
+        Raises ``NotFound`` and ``FailedPrecondition``.
+        """
+        request = pb.RetryOperationRequest(
+            name=_name(caller, operation_id), request_id=request_id or new_id()
+        )
+        return (await self._conductor.operations.RetryOperation(request)).operation
+
+    async def roll_back(
+        self, caller: RequestContext, operation_id: str, request_id: str = ""
+    ) -> operation_pb2.Operation:
+        """Lead an operation back, or take away what it left.
+
+        Raises ``NotFound`` and ``FailedPrecondition``.
+        """
+        request = pb.RollbackOperationRequest(
+            name=_name(caller, operation_id), request_id=request_id or new_id()
+        )
+        return (await self._conductor.operations.RollbackOperation(request)).operation
 
     async def watch(
         self, request: pb.WatchJournalRequest

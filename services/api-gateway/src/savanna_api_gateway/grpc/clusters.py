@@ -121,6 +121,20 @@ class OperationServicer(cluster_service_pb2_grpc.OperationServiceServicer):
         operation = await self._operations.cancel(current(), request.id)
         return pb.CancelOperationResponse(operation=operation)
 
+    async def RetryOperation(
+        self, request: pb.RetryOperationRequest, context: object
+    ) -> pb.RetryOperationResponse:
+        """Begin another try."""
+        again = await self._operations.retry(current(), request.id, request.request_id)
+        return pb.RetryOperationResponse(operation=again)
+
+    async def RollbackOperation(
+        self, request: pb.RollbackOperationRequest, context: object
+    ) -> pb.RollbackOperationResponse:
+        """Lead it back."""
+        back = await self._operations.roll_back(current(), request.id, request.request_id)
+        return pb.RollbackOperationResponse(operation=back)
+
     async def WatchOperations(
         self, request: pb.WatchOperationsRequest, context: object
     ) -> AsyncIterator[pb.WatchOperationsResponse]:

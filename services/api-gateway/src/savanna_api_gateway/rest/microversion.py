@@ -29,7 +29,8 @@ LEAST = Version(2, 0)
 """What Sahara 19 speaks, and what is spoken when nothing is asked for."""
 
 V2_1 = Version(2, 1)
-"""Bytes of job binaries are uploaded; jobs may be of type PySpark."""
+"""Bytes of job binaries are uploaded; jobs may be of type PySpark; operations are shown, cancelled,
+tried again and rolled back."""
 
 MOST = V2_1
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from savanna_api_gateway.rest.handlers.clusters import ClusterRoutes
 from savanna_api_gateway.rest.handlers.images import ImageRoutes
 from savanna_api_gateway.rest.handlers.jobs import JobRoutes
+from savanna_api_gateway.rest.handlers.operations import OperationRoutes
 from savanna_api_gateway.rest.handlers.plugins import PluginRoutes
 from savanna_api_gateway.rest.handlers.programs import JobBinaryItems, JobTemplateItems
 from savanna_api_gateway.rest.handlers.templates import (
@@ -32,5 +33,6 @@ def table(api: Api) -> Table:
         JobBinaryItems(api.job_binaries),
         JobTemplateItems(api.job_templates),
         JobRoutes(api.jobs),
+        OperationRoutes(api.operations),
     )
     return Table(route for kind in kinds for route in kind.routes())

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from savanna.conductor.v1 import cluster_service_pb2 as messages
 from savanna.conductor.v1 import cluster_service_pb2_grpc as stubs
 from savanna.operation.v1 import operation_pb2
-from savanna_conductor import history, operations, ownership, queries
+from savanna_conductor import history, operations, ownership, queries, recourse
 from savanna_conductor.store import schema
 from savanna_kit.errors import FailedPrecondition
 
@@ -44,7 +44,7 @@ class OperationService(stubs.OperationServiceServicer):
         """Read an operation with all that was done."""
 
         def read(connection: Connection) -> messages.GetOperationResponse:
-            operation = _owned(connection, request.name)
+            operation = queries.own_operation(connection, request.name)
             return messages.GetOperationResponse(
                 operation=operation, tasks=history.history(connection, operation.id)
             )
@@ -81,16 +81,45 @@ class OperationService(stubs.OperationServiceServicer):
         """Ask for the end of an operation."""
 
         def write(transaction: Transaction) -> messages.CancelOperationResponse:
-            operation = _owned(transaction.connection, request.name)
+            operation = queries.own_operation(transaction.connection, request.name)
             if operation.goal == operation_pb2.Operation.GOAL_DELETE:
                 raise FailedPrecondition(
                     "a delete can not be cancelled: what it removed is gone",
                     reason="OPERATION_NOT_CANCELLABLE",
                 )
+            if operation.rollback_of:
+                raise FailedPrecondition(
+                    "a way back can not be cancelled: it only removes what is left",
+                    reason="OPERATION_NOT_CANCELLABLE",
+                )
             if operation.state in operations.OPEN:
                 operations.request_cancel(transaction, operation)
-            found = _owned(transaction.connection, request.name)
+            found = queries.own_operation(transaction.connection, request.name)
             return messages.CancelOperationResponse(operation=found)
+
+        return await self._store.write(write)
+
+    async def RetryOperation(
+        self, request: messages.RetryOperationRequest, context: Context
+    ) -> messages.RetryOperationResponse:
+        """Store another try."""
+
+        def write(transaction: Transaction) -> messages.RetryOperationResponse:
+            operation_id = recourse.retry(transaction, request)
+            again = queries.operation(transaction.connection, operation_id)
+            return messages.RetryOperationResponse(operation=again)
+
+        return await self._store.write(write)
+
+    async def RollbackOperation(
+        self, request: messages.RollbackOperationRequest, context: Context
+    ) -> messages.RollbackOperationResponse:
+        """Store the way back."""
+
+        def write(transaction: Transaction) -> messages.RollbackOperationResponse:
+            operation_id = recourse.roll_back(transaction, request)
+            back = queries.operation(transaction.connection, operation_id)
+            return messages.RollbackOperationResponse(operation=back)
 
         return await self._store.write(write)
 
@@ -142,10 +171,3 @@ def _state(connection: Connection, name: messages.OwnedName) -> int:
     row = ownership.own_row(connection, table, name.project_id, name.id, noun="operation")
     state: int = row.state
     return state
-
-
-def _owned(connection: Connection, name: messages.OwnedName) -> operation_pb2.Operation:
-    operation = queries.operation(connection, name.id)
-    if operation.project_id != name.project_id:
-        raise ownership.missing("operation", name.id)
-    return operation

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from savanna.cluster.v1.cluster_pb2 import Instance
+from savanna.cluster.v1.cluster_pb2 import Cluster, Instance
 from savanna.operation.v1.operation_pb2 import Failure, Operation
 from savanna.scheduler.v1.scheduler_service_pb2 import Conclusion
 from savanna_engine.planner import specs
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 def is_due(situation: Situation, nodes: Nodes) -> bool:
     """Say whether the goal is given up: by wish, or because it can not be reached."""
-    return situation.operation.cancel_requested or nodes.hopeless or has_begun(situation)
+    operation = situation.operation
+    by_wish = operation.cancel_requested or bool(operation.rollback_of)
+    return by_wish or nodes.hopeless or has_begun(situation)
 
 
 def has_begun(situation: Situation) -> bool:
@@ -64,9 +66,9 @@ def decide(situation: Situation, nodes: Nodes, limits: Limits, refusal: Refusal 
     is_over = not situation.is_busy and not answer.specs and len(residue) == len(left)
     if is_over and (residue or _shared_is_gone(situation, answer)):
         answer.conclusion = _end(situation, nodes, refusal, residue)
+        _mark(residue, situation, answer)
         _put_counts_back(situation, answer)
-        if answer.conclusion.state == Operation.STATE_CANCELLED:
-            _tell_of_cancel(situation, answer)
+        _tell_of_wish(situation, answer)
     if answer.conclusion is None and refusal is not None:
         # Kept for the end: the plugin is not asked again on the way back.
         answer.facts.status_description = refusal.message
@@ -77,12 +79,8 @@ def _to_delete(situation: Situation) -> Iterator[Instance]:
     """Choose what goes: everything of a launch; of a scale, what failed or is not ready yet."""
     launch = situation.operation.goal == Operation.GOAL_LAUNCH
     for instance in situation.instances.values():
-        new = situation.made_here(instance.name) or instance.state < Instance.STATE_CREATED
-        if (
-            launch
-            or instance.state == Instance.STATE_FAILED
-            or (new and instance.state < Instance.STATE_READY)
-        ):
+        never_worked = instance.state < Instance.STATE_READY
+        if launch or never_worked or instance.state == Instance.STATE_FAILED:
             yield instance
 
 
@@ -116,7 +114,10 @@ def _remove(
 
 def _shared_is_gone(situation: Situation, answer: Answer) -> bool:
     """Say whether nothing that the servers shared is left, or nothing more can be done about it."""
-    if situation.operation.goal != Operation.GOAL_LAUNCH or specs.PREPARE not in situation.tasks:
+    operation = situation.operation
+    # What goes on with another operation's hosts has also what these share.
+    may_exist = specs.PREPARE in situation.tasks or operation.retry_of or operation.rollback_of
+    if operation.goal != Operation.GOAL_LAUNCH or not may_exist:
         return True
     spec = situation.again(specs.remove(situation.cluster))
     if spec.key not in situation.tasks:
@@ -130,10 +131,14 @@ def _end(
     if situation.has_failed(situation.current_key(specs.REMOVE)):
         residue = ["what the servers shared"]
     cancelled = situation.operation.cancel_requested
-    if cancelled and not residue:
-        return Conclusion(state=Operation.STATE_CANCELLED)
-    failure = Failure(message="cancelled by wish of the user")
-    if not cancelled:
+    rolled_back = bool(situation.operation.rollback_of)
+    if not residue and (cancelled or rolled_back):
+        state = Operation.STATE_CANCELLED if cancelled else Operation.STATE_SUCCEEDED
+        return Conclusion(state=state)
+    failure = Failure(message="rolled back by wish of the user")
+    if cancelled:
+        failure.message = "cancelled by wish of the user"
+    elif not rolled_back:
         failure.CopyFrom(_cause(situation, nodes, refusal))
     if residue:
         failure.reason = "RESIDUE"
@@ -144,10 +149,30 @@ def _end(
     return Conclusion(state=Operation.STATE_FAILED, failure=failure)
 
 
-def _tell_of_cancel(situation: Situation, answer: Answer) -> None:
-    """Say why a cluster that nobody finds fault with is of no use."""
-    if situation.operation.goal == Operation.GOAL_LAUNCH:
-        answer.facts.status_description = "Creating cluster was cancelled by wish of the user"
+def _mark(residue: Sequence[str], situation: Situation, answer: Answer) -> None:
+    """Note hosts that the cloud did not remove as given up: who goes on later begins with them."""
+    for name in residue:
+        instance = situation.instances.get(name)
+        if instance is not None and not instance.failure_message:
+            answer.facts.instances.add(
+                name=name,
+                state=Instance.STATE_FAILED,
+                failure_message="the cloud did not remove it",
+            )
+
+
+def _tell_of_wish(situation: Situation, answer: Answer) -> None:
+    """Say why a cluster that nobody finds fault with is of no use; a scale leaves one of use."""
+    conclusion, operation = answer.conclusion, situation.operation
+    if conclusion is None or conclusion.HasField("failure"):
+        return
+    launch = operation.goal == Operation.GOAL_LAUNCH
+    if operation.rollback_of:
+        answer.facts.final_state = Cluster.STATE_ERROR if launch else Cluster.STATE_ACTIVE
+        answer.facts.status_description = ""
+    if launch and conclusion.state in (Operation.STATE_SUCCEEDED, Operation.STATE_CANCELLED):
+        word = "rolled back" if operation.rollback_of else "cancelled"
+        answer.facts.status_description = f"Creating cluster was {word} by wish of the user"
 
 
 def _cause(situation: Situation, nodes: Nodes, refusal: Refusal | None) -> Failure:
@@ -164,10 +189,5 @@ def _put_counts_back(situation: Situation, answer: Answer) -> None:
     if situation.operation.goal != Operation.GOAL_SCALE:
         return
     for group in situation.cluster.node_groups:
-        living = [
-            each
-            for each in group.instances
-            if Instance.STATE_READY <= each.state < Instance.STATE_LEAVING
-            or (not situation.made_here(each.name) and each.state < Instance.STATE_LEAVING)
-        ]
+        living = [each for each in group.instances if each.state == Instance.STATE_READY]
         answer.facts.node_group_counts[group.name] = len(living)

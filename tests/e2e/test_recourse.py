@@ -1,0 +1,51 @@
+"""What a user can do about an operation that went wrong, on a whole mesh."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from savanna.api.v1.cluster_service_pb2 import RetryOperationRequest
+from savanna.cluster.v1.cluster_pb2 import Cluster
+from savanna.operation.v1.operation_pb2 import Operation
+from savanna.simulator.v1.simulator_service_pb2 import AddBehaviorsRequest, Behavior
+from tests.e2e.meshes import servers_of, simulated_mesh, simulator_of, user_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from savanna_all_in_one.mesh import Mesh
+
+
+@pytest.fixture(scope="module")
+def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
+    """Run a mesh of two engines on the simulated cloud."""
+    folder = tmp_path_factory.mktemp("mesh")
+    with simulated_mesh(folder, f"sqlite:///{folder}/savanna.db") as mesh:
+        yield mesh
+
+
+async def kill(mesh: Mesh, *names: str) -> None:
+    """Let hosts never answer."""
+    dead = [Behavior(name_glob=each, ssh_dead=True) for each in names]
+    async with simulator_of(mesh) as simulator:
+        await simulator.AddBehaviors(AddBehaviorsRequest(behaviors=dead))
+
+
+async def test_a_failed_launch_is_tried_again_until_it_is_active(mesh: Mesh) -> None:
+    await kill(mesh, "again-worker-0", "again-worker-1")
+    async with user_of(mesh) as user:
+        begun = await user.launch("again", workers=1)
+        launch = await user.client.wait(begun.operation.id)
+        assert launch.state == Operation.STATE_FAILED
+        assert await servers_of(mesh, begun.cluster.id) == []
+
+        answer = await user.client.operations.RetryOperation(RetryOperationRequest(id=launch.id))
+        second = await user.client.wait(answer.operation.id)
+
+        assert second.state == Operation.STATE_SUCCEEDED, second.failure
+        cluster = await user.cluster("again")
+        assert (cluster.state, cluster.status_description) == (Cluster.STATE_ACTIVE, "")
+        assert sorted(await servers_of(mesh, cluster.id)) == ["again-main-1", "again-worker-2"]
+        await user.delete("again")

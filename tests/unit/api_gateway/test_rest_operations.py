@@ -1,0 +1,45 @@
+"""Operations over REST: Savanna's own addition to v2."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from savanna.operation.v1.operation_pb2 import Failure
+from tests.unit.api_gateway.rest import V2_1, cluster, created
+
+if TYPE_CHECKING:
+    from tests.unit.api_gateway.conftest import Front
+
+
+async def test_operations_are_listed_shown_tried_again_and_rolled_back(front: Front) -> None:
+    made = await created(front, "clusters", cluster())
+    (stored,) = front.memory.operations.values()
+    stored.state = stored.STATE_FAILED
+    stored.failure.CopyFrom(Failure(reason="COMMAND_FAILED", message="no disk", exit_code=3))
+
+    listed = await front.rest.get(f"/v2/operations?cluster_id={made['id']}", headers=V2_1)
+    (one,) = listed.json()["operations"]
+    assert (one["id"], one["goal"], one["state"]) == (stored.id, "launch", "FAILED")
+    assert one["failure"]["exit_code"] == 3
+    shown = await front.rest.get(f"/v2/operations/{stored.id}", headers=V2_1)
+    assert shown.json() == {"operation": one}
+    for action, field in (("retry", "retry_of"), ("rollback", "rollback_of")):
+        answer = await front.rest.post(f"/v2/operations/{stored.id}/{action}", headers=V2_1)
+        assert answer.status_code == 202, answer.text
+        assert answer.json()["operation"][field] == stored.id
+    answer = await front.rest.post(f"/v2/operations/{stored.id}/cancel", headers=V2_1)
+    assert answer.json()["operation"]["cancel_requested"] is True
+
+
+async def test_sahara_knows_no_operations(front: Front) -> None:
+    answer = await front.rest.get("/v2/operations")
+    assert answer.status_code == 404
+    assert "data-processing 2.1" in answer.json()["error_message"]
+
+
+async def test_an_operation_that_can_not_be_tried_again_says_why(front: Front) -> None:
+    await created(front, "clusters", cluster())
+    (stored,) = front.memory.operations
+    answer = await front.rest.post(f"/v2/operations/{stored}/retry", headers=V2_1)
+    assert answer.status_code in (400, 409)
+    assert "has not ended" in answer.json()["error_message"]
