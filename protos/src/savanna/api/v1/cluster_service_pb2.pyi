@@ -29,10 +29,13 @@ class CreateClusterRequest(_message.Message):
     CLUSTER_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ON_FAILURE_FIELD_NUMBER: _builtins.int
     validate_only: _builtins.bool
     """Check only; store nothing."""
     request_id: _builtins.str
     """UUID of the request; the same one returns the cluster that it made. Empty for a new one."""
+    on_failure: _operation_pb2.OnFailure.ValueType
+    """What becomes of what was made when the goal can not be reached; unset means ROLLBACK."""
     @_builtins.property
     def cluster(self) -> _cluster_pb2.Cluster:
         """The cluster. A cluster template and node group templates fill in what is not given."""
@@ -43,10 +46,11 @@ class CreateClusterRequest(_message.Message):
         cluster: _cluster_pb2.Cluster | None = ...,
         validate_only: _builtins.bool = ...,
         request_id: _builtins.str = ...,
+        on_failure: _operation_pb2.OnFailure.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cluster", b"cluster"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster", b"cluster", "request_id", b"request_id", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster", b"cluster", "on_failure", b"on_failure", "request_id", b"request_id", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -192,12 +196,15 @@ class ScaleClusterRequest(_message.Message):
     NODE_GROUPS_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ON_FAILURE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Id or name."""
     validate_only: _builtins.bool
     """Check only; store nothing."""
     request_id: _builtins.str
     """UUID of the request; the same one returns the operation that it made. Empty for a new one."""
+    on_failure: _operation_pb2.OnFailure.ValueType
+    """What becomes of what was made when the goal can not be reached; unset means ROLLBACK."""
     @_builtins.property
     def node_groups(self) -> _containers.RepeatedCompositeFieldContainer[_cluster_pb2.NodeGroup]:
         """Groups with new counts, and whole new groups. Groups not named stay as they are."""
@@ -209,10 +216,11 @@ class ScaleClusterRequest(_message.Message):
         node_groups: _abc.Iterable[_cluster_pb2.NodeGroup] | None = ...,
         validate_only: _builtins.bool = ...,
         request_id: _builtins.str = ...,
+        on_failure: _operation_pb2.OnFailure.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "node_groups", b"node_groups", "request_id", b"request_id", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "node_groups", b"node_groups", "on_failure", b"on_failure", "request_id", b"request_id", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

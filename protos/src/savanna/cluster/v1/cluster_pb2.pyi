@@ -51,7 +51,7 @@ class Instance(_message.Message):
         STATE_LEAVING: Instance._State.ValueType  # 6
         """It leaves the cluster by wish of the user: decommission, then delete."""
         STATE_FAILED: Instance._State.ValueType  # 7
-        """It was given up; whatever the cloud holds of it is removed."""
+        """It was given up; whatever the cloud holds of it is removed, at once or, where all was to be kept, by the next try."""
         STATE_DELETED: Instance._State.ValueType  # 8
         """Nothing of it is left in the cloud. Such instances are not shown to users."""
 
@@ -73,7 +73,7 @@ class Instance(_message.Message):
     STATE_LEAVING: Instance.State.ValueType  # 6
     """It leaves the cluster by wish of the user: decommission, then delete."""
     STATE_FAILED: Instance.State.ValueType  # 7
-    """It was given up; whatever the cloud holds of it is removed."""
+    """It was given up; whatever the cloud holds of it is removed, at once or, where all was to be kept, by the next try."""
     STATE_DELETED: Instance.State.ValueType  # 8
     """Nothing of it is left in the cloud. Such instances are not shown to users."""
 
@@ -347,7 +347,7 @@ class Cluster(_message.Message):
         STATE_SCALING_CONFIGURING: Cluster._State.ValueType  # 11
         """The plugin configures the new nodes of a scale."""
         STATE_ERROR: Cluster._State.ValueType  # 12
-        """It could not be made; its hosts are removed and the reason is in status_description."""
+        """It could not be made; the reason is in status_description. Its hosts are removed unless they were to be kept."""
         STATE_DELETING: Cluster._State.ValueType  # 13
         """It is being removed."""
 
@@ -379,7 +379,7 @@ class Cluster(_message.Message):
     STATE_SCALING_CONFIGURING: Cluster.State.ValueType  # 11
     """The plugin configures the new nodes of a scale."""
     STATE_ERROR: Cluster.State.ValueType  # 12
-    """It could not be made; its hosts are removed and the reason is in status_description."""
+    """It could not be made; the reason is in status_description. Its hosts are removed unless they were to be kept."""
     STATE_DELETING: Cluster.State.ValueType  # 13
     """It is being removed."""
 
@@ -569,7 +569,7 @@ class Facts(_message.Message):
 
     @_builtins.property
     def node_group_counts(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
-        """Wanted counts put back by a plan that returns to the old specification, by node group."""
+        """Wanted counts, by node group, replaced by a plan that returns to the old specification or ends with less."""
 
     def __init__(
         self,

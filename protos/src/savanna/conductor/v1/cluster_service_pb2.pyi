@@ -31,10 +31,13 @@ class CreateClusterRequest(_message.Message):
     PROJECT_ID_FIELD_NUMBER: _builtins.int
     CLUSTER_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ON_FAILURE_FIELD_NUMBER: _builtins.int
     project_id: _builtins.str
     """Owner."""
     request_id: _builtins.str
     """UUID of the request; the same one returns the cluster that it made."""
+    on_failure: _operation_pb2.OnFailure.ValueType
+    """What becomes of what was made when the goal can not be reached; unset means ROLLBACK."""
     @_builtins.property
     def cluster(self) -> _cluster_pb2.Cluster:
         """The cluster, with templates already filled in; output-only fields are ignored."""
@@ -45,10 +48,11 @@ class CreateClusterRequest(_message.Message):
         project_id: _builtins.str = ...,
         cluster: _cluster_pb2.Cluster | None = ...,
         request_id: _builtins.str = ...,
+        on_failure: _operation_pb2.OnFailure.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cluster", b"cluster"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster", b"cluster", "project_id", b"project_id", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster", b"cluster", "on_failure", b"on_failure", "project_id", b"project_id", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -296,10 +300,13 @@ class ScaleClusterRequest(_message.Message):
     NODE_GROUPS_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ON_FAILURE_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     """Revision of the cluster that was validated; 0 for any."""
     request_id: _builtins.str
     """UUID of the request; the same one returns the operation that it made."""
+    on_failure: _operation_pb2.OnFailure.ValueType
+    """What becomes of what was made when the goal can not be reached; unset means ROLLBACK."""
     @_builtins.property
     def name(self) -> Global___OwnedName:
         """The cluster."""
@@ -315,10 +322,11 @@ class ScaleClusterRequest(_message.Message):
         node_groups: _abc.Iterable[_cluster_pb2.NodeGroup] | None = ...,
         revision: _builtins.int = ...,
         request_id: _builtins.str = ...,
+        on_failure: _operation_pb2.OnFailure.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "node_groups", b"node_groups", "request_id", b"request_id", "revision", b"revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "node_groups", b"node_groups", "on_failure", b"on_failure", "request_id", b"request_id", "revision", b"revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

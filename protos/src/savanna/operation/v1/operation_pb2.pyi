@@ -21,6 +21,38 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _OnFailure:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _OnFailureEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OnFailure.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ON_FAILURE_UNSPECIFIED: _OnFailure.ValueType  # 0
+    """The same as ROLLBACK."""
+    ON_FAILURE_ROLLBACK: _OnFailure.ValueType  # 1
+    """Lead back: a launch leaves nothing, a scale leaves what was there before."""
+    ON_FAILURE_KEEP: _OnFailure.ValueType  # 2
+    """Stop, and leave everything as it is, to be looked at; then it may be tried again or rolled back."""
+    ON_FAILURE_CONTINUE: _OnFailure.ValueType  # 3
+    """Give up the nodes that failed and go on with the others, if each group keeps at least one, or its min_ready; the
+    wanted counts become what is there. Where that is not possible it is the same as ROLLBACK.
+    """
+
+class OnFailure(_OnFailure, metaclass=_OnFailureEnumTypeWrapper):
+    """What an operation does when its goal can not be reached."""
+
+ON_FAILURE_UNSPECIFIED: OnFailure.ValueType  # 0
+"""The same as ROLLBACK."""
+ON_FAILURE_ROLLBACK: OnFailure.ValueType  # 1
+"""Lead back: a launch leaves nothing, a scale leaves what was there before."""
+ON_FAILURE_KEEP: OnFailure.ValueType  # 2
+"""Stop, and leave everything as it is, to be looked at; then it may be tried again or rolled back."""
+ON_FAILURE_CONTINUE: OnFailure.ValueType  # 3
+"""Give up the nodes that failed and go on with the others, if each group keeps at least one, or its min_ready; the
+wanted counts become what is there. Where that is not possible it is the same as ROLLBACK.
+"""
+Global___OnFailure: _TypeAlias = OnFailure  # noqa: Y015
+
 @_typing.final
 class Operation(_message.Message):
     """One goal for one cluster, carried out by many tasks."""
@@ -116,6 +148,7 @@ class Operation(_message.Message):
     DETAIL_FIELD_NUMBER: _builtins.int
     RETRY_OF_FIELD_NUMBER: _builtins.int
     ROLLBACK_OF_FIELD_NUMBER: _builtins.int
+    ON_FAILURE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """UUID."""
     project_id: _builtins.str
@@ -144,6 +177,8 @@ class Operation(_message.Message):
     """The operation, ended without success, that this one tries again; empty for a first try."""
     rollback_of: _builtins.str
     """The operation, ended without success, whose remains this one takes back; empty when it goes forward."""
+    on_failure: Global___OnFailure.ValueType
+    """What becomes of what was made when the goal can not be reached. A cancel always leads back."""
     @_builtins.property
     def failure(self) -> Global___Failure:
         """Why it failed; unset otherwise."""
@@ -186,10 +221,11 @@ class Operation(_message.Message):
         detail: _builtins.bytes = ...,
         retry_of: _builtins.str = ...,
         rollback_of: _builtins.str = ...,
+        on_failure: Global___OnFailure.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "failure", b"failure", "start_time", b"start_time", "tasks", b"tasks"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel_acknowledged", b"cancel_acknowledged", "cancel_requested", b"cancel_requested", "cluster_id", b"cluster_id", "cluster_name", b"cluster_name", "create_time", b"create_time", "detail", b"detail", "end_time", b"end_time", "failure", b"failure", "goal", b"goal", "held_reason", b"held_reason", "id", b"id", "job_id", b"job_id", "project_id", b"project_id", "retry_of", b"retry_of", "rollback_of", b"rollback_of", "start_time", b"start_time", "state", b"state", "tasks", b"tasks", "traceparent", b"traceparent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel_acknowledged", b"cancel_acknowledged", "cancel_requested", b"cancel_requested", "cluster_id", b"cluster_id", "cluster_name", b"cluster_name", "create_time", b"create_time", "detail", b"detail", "end_time", b"end_time", "failure", b"failure", "goal", b"goal", "held_reason", b"held_reason", "id", b"id", "job_id", b"job_id", "on_failure", b"on_failure", "project_id", b"project_id", "retry_of", b"retry_of", "rollback_of", b"rollback_of", "start_time", b"start_time", "state", b"state", "tasks", b"tasks", "traceparent", b"traceparent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
