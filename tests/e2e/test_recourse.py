@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from savanna.api.v1.cluster_service_pb2 import RetryOperationRequest
+from savanna.api.v1.cluster_service_pb2 import RetryOperationRequest, RollbackOperationRequest
 from savanna.cluster.v1.cluster_pb2 import Cluster
-from savanna.operation.v1.operation_pb2 import Operation
+from savanna.operation.v1.operation_pb2 import ON_FAILURE_CONTINUE, ON_FAILURE_KEEP, Operation
 from savanna.simulator.v1.simulator_service_pb2 import AddBehaviorsRequest, Behavior
 from tests.e2e.meshes import servers_of, simulated_mesh, simulator_of, user_of
 
@@ -49,3 +49,39 @@ async def test_a_failed_launch_is_tried_again_until_it_is_active(mesh: Mesh) -> 
         assert (cluster.state, cluster.status_description) == (Cluster.STATE_ACTIVE, "")
         assert sorted(await servers_of(mesh, cluster.id)) == ["again-main-1", "again-worker-2"]
         await user.delete("again")
+
+
+async def test_a_launch_that_is_kept_leaves_its_hosts_until_it_is_rolled_back(mesh: Mesh) -> None:
+    await kill(mesh, "kept-worker-0", "kept-worker-1")
+    async with user_of(mesh) as user:
+        begun = await user.launch("kept", workers=1, on_failure=ON_FAILURE_KEEP)
+        launch = await user.client.wait(begun.operation.id)
+        assert launch.state == Operation.STATE_FAILED
+        cluster = await user.cluster("kept")
+        assert cluster.state == Cluster.STATE_ERROR
+        assert "1 of 2 nodes are ready, and everything was left" in cluster.status_description
+        assert await servers_of(mesh, cluster.id) == ["kept-main-0", "kept-worker-1"]
+
+        answer = await user.client.operations.RollbackOperation(
+            RollbackOperationRequest(id=launch.id)
+        )
+        back = await user.client.wait(answer.operation.id)
+
+        assert back.state == Operation.STATE_SUCCEEDED, back.failure
+        assert await servers_of(mesh, cluster.id) == []
+        assert "rolled back by wish" in (await user.cluster("kept")).status_description
+        await user.delete("kept")
+
+
+async def test_a_launch_goes_on_without_hosts_that_fail_for_good(mesh: Mesh) -> None:
+    await kill(mesh, "less-worker-1", "less-worker-2")
+    async with user_of(mesh) as user:
+        begun = await user.launch("less", workers=2, on_failure=ON_FAILURE_CONTINUE)
+        launch = await user.client.wait(begun.operation.id)
+        assert launch.state == Operation.STATE_SUCCEEDED, launch.failure
+        cluster = await user.cluster("less")
+        assert cluster.state == Cluster.STATE_ACTIVE
+        assert cluster.status_description.startswith("Active with 2 of 3 nodes; the others")
+        assert [each.count for each in cluster.node_groups] == [1, 1]
+        assert sorted(await servers_of(mesh, cluster.id)) == ["less-main-0", "less-worker-0"]
+        await user.delete("less")

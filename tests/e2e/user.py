@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 from savanna.api.v1 import catalog_service_pb2 as catalog
 from savanna.api.v1 import cluster_service_pb2 as clusters
 from savanna.cluster.v1.cluster_pb2 import Cluster, Instance, NodeGroup
-from savanna.operation.v1.operation_pb2 import Attempt, Operation, Task
+from savanna.operation.v1.operation_pb2 import (
+    ON_FAILURE_UNSPECIFIED,
+    Attempt,
+    OnFailure,
+    Operation,
+    Task,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -25,7 +31,11 @@ class User:
         self.client = client
 
     async def launch(
-        self, name: str, workers: int, configs: Mapping[str, str | int] | None = None
+        self,
+        name: str,
+        workers: int,
+        configs: Mapping[str, str | int] | None = None,
+        on_failure: OnFailure.ValueType = ON_FAILURE_UNSPECIFIED,
     ) -> clusters.CreateClusterResponse:
         """Ask for one main node and some workers."""
         offered = (await self.client.catalog.GetCloud(catalog.GetCloudRequest())).cloud
@@ -37,7 +47,7 @@ class User:
             else:
                 section.values[key].text = value
         return await self.client.clusters.CreateCluster(
-            clusters.CreateClusterRequest(cluster=wanted)
+            clusters.CreateClusterRequest(cluster=wanted, on_failure=on_failure)
         )
 
     async def scale(self, name: str, workers: int) -> Operation:

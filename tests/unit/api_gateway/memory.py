@@ -231,6 +231,8 @@ class ClusterService(cluster_service_pb2_grpc.ClusterServiceServicer):
             request.project_id, cluster, operation_pb2.Operation.GOAL_LAUNCH
         )
         answer = pb.CreateClusterResponse(cluster=cluster, operation=operation)
+        operation.on_failure = request.on_failure
+        answer.operation.CopyFrom(operation)
         self.memory.requests[request.request_id] = answer
         return answer
 
@@ -283,6 +285,7 @@ class ClusterService(cluster_service_pb2_grpc.ClusterServiceServicer):
         operation = self.memory.begin(
             request.name.project_id, cluster, operation_pb2.Operation.GOAL_SCALE
         )
+        operation.on_failure = request.on_failure
         return pb.ScaleClusterResponse(cluster=cluster, operation=operation)
 
     async def DeleteCluster(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from savanna.operation.v1.operation_pb2 import Failure
+from savanna.cluster.v1.cluster_pb2 import Cluster
+from savanna.operation.v1.operation_pb2 import ON_FAILURE_CONTINUE, ON_FAILURE_KEEP, Failure
 from tests.unit.api_gateway.rest import V2_1, cluster, created
 
 if TYPE_CHECKING:
@@ -29,6 +30,25 @@ async def test_operations_are_listed_shown_tried_again_and_rolled_back(front: Fr
         assert answer.json()["operation"][field] == stored.id
     answer = await front.rest.post(f"/v2/operations/{stored.id}/cancel", headers=V2_1)
     assert answer.json()["operation"]["cancel_requested"] is True
+
+
+async def test_users_say_what_becomes_of_a_failure(front: Front) -> None:
+    body = cluster(on_failure="keep")
+    refused = await front.rest.post("/v2/clusters", json=body)
+    assert refused.status_code == 400
+    made = await front.rest.post("/v2/clusters", json=body, headers=V2_1)
+    assert made.status_code == 202, made.text
+    (stored,) = front.memory.operations.values()
+    assert stored.on_failure == ON_FAILURE_KEEP
+    path = f"/v2/clusters/{made.json()['cluster']['id']}"
+    front.memory.clusters[stored.cluster_id].state = Cluster.STATE_ACTIVE
+    resize = {"resize_node_groups": [{"name": "m", "count": 1}], "on_failure": "continue"}
+    assert (await front.rest.put(path, json=resize)).status_code == 400
+    scaled = await front.rest.put(path, json=resize, headers=V2_1)
+    assert scaled.status_code == 202, scaled.text
+    assert list(front.memory.operations.values())[-1].on_failure == ON_FAILURE_CONTINUE
+    shown = await front.rest.get(f"/v2/operations/{stored.id}", headers=V2_1)
+    assert shown.json()["operation"]["on_failure"] == "keep"
 
 
 async def test_sahara_knows_no_operations(front: Front) -> None:

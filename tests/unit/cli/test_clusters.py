@@ -12,6 +12,7 @@ import yaml
 from rich.console import Console
 
 from savanna.cluster.v1.cluster_pb2 import Cluster
+from savanna.operation.v1.operation_pb2 import ON_FAILURE_CONTINUE, ON_FAILURE_KEEP
 from savanna_cli import live
 from savanna_cli.main import run
 from savanna_cli.progress import Progress
@@ -236,6 +237,20 @@ async def test_a_failed_launch_is_tried_again_and_rolled_back(stage: Stage, shel
     assert (refused.code, "has not ended" in refused.err) == (2, True)
     back = await shell("operation", "rollback", operation)
     assert "way back of the launch of demo has begun" in back.out
+
+
+async def test_users_choose_what_becomes_of_a_failure(stage: Stage, shell: Shell) -> None:
+    path = shell.file("cluster.yaml", CLUSTER_FILE)
+    begun = await shell("cluster", "create", "-f", path, "--on-failure", "keep")
+    assert begun.code == 0, begun.err
+    [operation] = stage.memory.operations.values()
+    assert operation.on_failure == ON_FAILURE_KEEP
+    serve(stage.memory.clusters[operation.cluster_id])
+    scaled = await shell("cluster", "scale", "demo", "w=3", "--on-failure", "continue")
+    assert scaled.code == 0, scaled.err
+    assert list(stage.memory.operations.values())[-1].on_failure == ON_FAILURE_CONTINUE
+    wrong = await shell("cluster", "scale", "demo", "w=3", "--on-failure", "pray")
+    assert "'rollback', 'keep', 'continue'" in wrong.err
 
 
 async def test_what_is_not_there_exits_with_3(shell: Shell) -> None:

@@ -165,6 +165,30 @@ async def test_a_launch_that_was_tried_again_with_success_is_not_tried_once_more
         await retry(conductor, created.operation.id)
 
 
+async def test_what_becomes_of_a_failure_is_kept_with_the_operation_and_its_next_try(
+    conductor: Conductor,
+) -> None:
+    request = pb.CreateClusterRequest(
+        project_id=PROJECT,
+        cluster=Cluster(name="c1", plugin_name="fake", plugin_version="0.1"),
+        on_failure=operation_pb2.ON_FAILURE_KEEP,
+    )
+    created = await conductor.clusters.CreateCluster(request)
+    assert created.operation.on_failure == operation_pb2.ON_FAILURE_KEEP
+    owner = await new_owner(conductor)
+    await owner.claim()
+    await owner.commit(end(created.operation.id, Operation.STATE_FAILED))
+    again = await retry(conductor, created.operation.id)
+    assert again.on_failure == operation_pb2.ON_FAILURE_KEEP
+    await owner.claim()
+    await owner.commit(end(again.id, Operation.STATE_SUCCEEDED))
+    name = pb.OwnedName(project_id=PROJECT, id=created.cluster.id)
+    scaled = await conductor.clusters.ScaleCluster(
+        pb.ScaleClusterRequest(name=name, on_failure=operation_pb2.ON_FAILURE_CONTINUE)
+    )
+    assert scaled.operation.on_failure == operation_pb2.ON_FAILURE_CONTINUE
+
+
 async def test_what_is_under_way_is_rolled_back_by_its_cancel(conductor: Conductor) -> None:
     created = await conductor.create()
 

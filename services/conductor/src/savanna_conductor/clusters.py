@@ -30,23 +30,19 @@ UPDATABLE = ("name", "description", "is_public", "is_protected")
 
 
 def create(
-    transaction: Transaction,
-    secrets: keys.Secrets,
-    *,
-    project_id: str,
-    wanted: Cluster,
-    request_id: str,
+    transaction: Transaction, secrets: keys.Secrets, request: messages.CreateClusterRequest
 ) -> str:
     """Store a cluster and its launch; gives its id.
 
     The same request gives the same cluster.
     """
+    project_id, request_id = request.project_id, request.request_id
     made = requests.find(transaction, "CreateCluster", project_id, request_id)
     if made is not None:
         return made
-    _check_templates(transaction, project_id, wanted)
+    _check_templates(transaction, project_id, request.cluster)
     cluster = Cluster()
-    cluster.CopyFrom(wanted)
+    cluster.CopyFrom(request.cluster)
     cluster.id = str(uuid.uuid4())
     cluster.project_id = project_id
     cluster.create_time.FromMicroseconds(transaction.now)
@@ -62,6 +58,7 @@ def create(
             cluster_id=cluster.id,
             cluster_name=cluster.name,
             goal=Operation.GOAL_LAUNCH,
+            on_failure=request.on_failure,
         ),
     )
     _insert(transaction, cluster, operation, secrets.encrypt(private_key.encode()))
@@ -158,6 +155,7 @@ def scale(transaction: Transaction, request: messages.ScaleClusterRequest) -> st
             cluster_id=cluster_id,
             cluster_name=cluster.name,
             goal=Operation.GOAL_SCALE,
+            on_failure=request.on_failure,
             detail=wish.SerializeToString(deterministic=True),
         ),
     )

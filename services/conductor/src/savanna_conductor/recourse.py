@@ -162,6 +162,7 @@ def _begin(
             cluster_name=row.name,
             goal=failed.goal,
             detail=failed.detail,
+            on_failure=failed.on_failure,
         )
     )
     operation = operations.create(transaction, second)

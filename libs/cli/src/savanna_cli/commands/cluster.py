@@ -11,13 +11,14 @@ from savanna.cluster.v1.cluster_pb2 import NodeGroup
 from savanna_cli import choices, forms, output, ssh, watching
 from savanna_cli.commands import cluster_views as views
 from savanna_cli.commands.files import ReadableFile, reading
-from savanna_cli.commands.style import CONTEXT, WithCommandBehind, shown, watched
+from savanna_cli.commands.style import CONTEXT, WithCommandBehind, on_failure, shown, watched
 from savanna_cli.failures import Refusal
 from savanna_cli.output import Form
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from savanna.operation.v1.operation_pb2 import OnFailure
     from savanna_cli.session import Session
 
 
@@ -39,11 +40,18 @@ def cluster() -> None:
 @click.option("-f", "--file", "path", type=ReadableFile(), required=True, help="The cluster.")
 @click.option("--name", help="Name of the cluster, instead of the file's.")
 @click.option("--dry-run", is_flag=True, help="Check and show it; store nothing.")
+@on_failure
 @watched
 @shown
 @click.pass_obj
 async def create_cluster(
-    session: Session, path: Path, name: str | None, dry_run: bool, watch: bool, form: Form
+    session: Session,
+    path: Path,
+    name: str | None,
+    dry_run: bool,
+    on_failure: OnFailure.ValueType,
+    watch: bool,
+    form: Form,
 ) -> int:
     """Launch a cluster; its help is given above."""
     wanted, document = forms.read_cluster(path)
@@ -51,7 +59,9 @@ async def create_cluster(
     async with session.connect() as client:
         with reading(document):
             chosen = await choices.complete(client, wanted)
-            request = pb.CreateClusterRequest(cluster=wanted, validate_only=dry_run)
+            request = pb.CreateClusterRequest(
+                cluster=wanted, validate_only=dry_run, on_failure=on_failure
+            )
             answer = await client.clusters.CreateCluster(request)
         for each in chosen:
             session.say(f"chosen: {each}", style="dim")
@@ -101,11 +111,17 @@ async def show_cluster(session: Session, name: str, form: Form) -> None:
 @cluster.command("scale")
 @click.argument("name")
 @click.argument("counts", nargs=-1, required=True, metavar="GROUP=COUNT...")
+@on_failure
 @watched
 @shown
 @click.pass_obj
 async def scale_cluster(
-    session: Session, name: str, counts: tuple[str, ...], watch: bool, form: Form
+    session: Session,
+    name: str,
+    counts: tuple[str, ...],
+    on_failure: OnFailure.ValueType,
+    watch: bool,
+    form: Form,
 ) -> int:
     """Bring node groups of a cluster to other sizes.
 
@@ -116,7 +132,7 @@ async def scale_cluster(
     """
     groups = [_group(each) for each in counts]
     async with session.connect() as client:
-        request = pb.ScaleClusterRequest(id=name, node_groups=groups)
+        request = pb.ScaleClusterRequest(id=name, node_groups=groups, on_failure=on_failure)
         answer = await client.clusters.ScaleCluster(request)
         return await watching.begun(
             session, client, answer, answer.operation, watch=watch, form=form

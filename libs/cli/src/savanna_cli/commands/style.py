@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from savanna.operation.v1.operation_pb2 import OnFailure
 from savanna_cli.output import Form
 
 if TYPE_CHECKING:
@@ -47,3 +48,18 @@ class WithCommandBehind(click.Command):
 
 
 watched = click.option("--watch", is_flag=True, help="Show progress until it has ended.")
+
+
+def _as_on_failure(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> OnFailure.ValueType:
+    del context, parameter
+    return OnFailure.Value(f"ON_FAILURE_{(value or 'unspecified').upper()}")
+
+
+on_failure = click.option(
+    "--on-failure",
+    type=click.Choice(["rollback", "keep", "continue"]),
+    callback=_as_on_failure,
+    help="Lead back (the default), keep everything for a look, or go on with the hosts that work.",
+)

@@ -10,6 +10,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from savanna.cluster.v1 import cluster_pb2
 from savanna.conductor.v1 import cluster_service_pb2 as pb
 from savanna.conductor.v1 import facts_service_pb2
+from savanna.operation.v1.operation_pb2 import ON_FAILURE_UNSPECIFIED, OnFailure
 from savanna.plugin.v1 import plugin_service_pb2
 from savanna_api_gateway.core import checks, fill, masks, quota, unsupported
 from savanna_api_gateway.core.ownership import check_changeable, check_deletable
@@ -66,6 +67,7 @@ class ClusterWork:
         given: fill.Given | None = None,
         validate_only: bool = False,
         request_id: str = "",
+        on_failure: OnFailure.ValueType = ON_FAILURE_UNSPECIFIED,
     ) -> Begun:
         """Fill in, check, ask the plugin, store with its launch.
 
@@ -75,10 +77,16 @@ class ClusterWork:
         if validate_only:
             await self._check_names_free(caller, [wanted.name])
             return Begun(wanted)
-        return await self._store(caller, wanted, request_id)
+        return await self._store(caller, wanted, on_failure, request_id)
 
     async def create_many(
-        self, caller: RequestContext, cluster: Cluster, count: int, *, given: fill.Given
+        self,
+        caller: RequestContext,
+        cluster: Cluster,
+        count: int,
+        *,
+        given: fill.Given,
+        on_failure: OnFailure.ValueType = ON_FAILURE_UNSPECIFIED,
     ) -> Sequence[Begun]:
         """Create clusters "<name>-1" to "<name>-<count>"; all are checked before one is stored."""
         if not 1 <= count <= MAX_AT_ONCE:
@@ -97,7 +105,7 @@ class ClusterWork:
             each.name = f"{cluster.name}-{number:0{digits}d}"
             wanted.append(await self._checked(caller, each, given))
         await self._check_names_free(caller, [each.name for each in wanted])
-        return [await self._store(caller, each, "") for each in wanted]
+        return [await self._store(caller, each, on_failure) for each in wanted]
 
     async def update(
         self, caller: RequestContext, cluster_id: str, values: Cluster, paths: Sequence[str]
@@ -190,9 +198,18 @@ class ClusterWork:
             if await self.reads.named(caller.project_id, name) is not None:
                 raise taken("Cluster", name)
 
-    async def _store(self, caller: RequestContext, wanted: Cluster, request_id: str) -> Begun:
+    async def _store(
+        self,
+        caller: RequestContext,
+        wanted: Cluster,
+        on_failure: OnFailure.ValueType,
+        request_id: str = "",
+    ) -> Begun:
         request = pb.CreateClusterRequest(
-            project_id=caller.project_id, cluster=wanted, request_id=request_id or new_id()
+            project_id=caller.project_id,
+            cluster=wanted,
+            request_id=request_id or new_id(),
+            on_failure=on_failure,
         )
         try:
             response = await self._conductor.clusters.CreateCluster(request)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from savanna.cluster.v1 import cluster_pb2
 from savanna.conductor.v1 import cluster_service_pb2 as pb
+from savanna.operation.v1.operation_pb2 import ON_FAILURE_UNSPECIFIED, OnFailure
 from savanna.plugin.v1 import plugin_service_pb2
 from savanna_api_gateway.core import checks, fill, quota
 from savanna_api_gateway.core.clusters import Begun
@@ -77,6 +78,7 @@ class Scaling:
         *,
         validate_only: bool = False,
         request_id: str = "",
+        on_failure: OnFailure.ValueType = ON_FAILURE_UNSPECIFIED,
     ) -> Begun:
         """Check, ask the plugin, store with its operation.
 
@@ -91,6 +93,7 @@ class Scaling:
             node_groups=groups,
             revision=cluster.revision,
             request_id=request_id or new_id(),
+            on_failure=on_failure,
         )
         response = await self._conductor.clusters.ScaleCluster(request)
         return Begun(response.cluster, response.operation)

@@ -32,6 +32,7 @@ class ClusterServicer(cluster_service_pb2_grpc.ClusterServiceServicer):
             request.cluster,
             validate_only=request.validate_only,
             request_id=request.request_id,
+            on_failure=request.on_failure,
         )
         return pb.CreateClusterResponse(cluster=begun.cluster, operation=begun.operation)
 
@@ -63,6 +64,7 @@ class ClusterServicer(cluster_service_pb2_grpc.ClusterServiceServicer):
             sorted_out(cluster, request.node_groups),
             validate_only=request.validate_only,
             request_id=request.request_id,
+            on_failure=request.on_failure,
         )
         return pb.ScaleClusterResponse(cluster=begun.cluster, operation=begun.operation)
 

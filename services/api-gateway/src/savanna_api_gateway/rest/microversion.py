@@ -30,7 +30,7 @@ LEAST = Version(2, 0)
 
 V2_1 = Version(2, 1)
 """Bytes of job binaries are uploaded; jobs may be of type PySpark; operations are shown, cancelled,
-tried again and rolled back."""
+tried again and rolled back; launches and scales say what becomes of them on failure."""
 
 MOST = V2_1
 

@@ -30,13 +30,7 @@ class ClusterService(stubs.ClusterServiceServicer):
         """Store a cluster and its launch."""
 
         def write(transaction: Transaction) -> messages.CreateClusterResponse:
-            cluster_id = clusters.create(
-                transaction,
-                self._secrets,
-                project_id=request.project_id,
-                wanted=request.cluster,
-                request_id=request.request_id,
-            )
+            cluster_id = clusters.create(transaction, self._secrets, request)
             connection = transaction.connection
             return messages.CreateClusterResponse(
                 cluster=queries.cluster(connection, request.project_id, cluster_id),

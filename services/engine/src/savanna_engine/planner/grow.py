@@ -12,6 +12,7 @@ from savanna.scheduler.v1.scheduler_service_pb2 import Conclusion
 from savanna_engine.planner import replies, retreat, specs
 from savanna_engine.planner.answer import Answer, Limits, Refusal
 from savanna_engine.planner.nodes import Nodes, survey
+from savanna_engine.planner.situation import evidence
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +48,7 @@ def decide(
     answer.specs.extend(each for each in wanted if each.key not in situation.tasks)
     is_done = all(situation.has_succeeded(each.key) for each in wanted)
     if is_done and not nodes.failed and not situation.is_busy:
-        _conclude(nodes, reply, answer)
+        _conclude(situation, nodes, reply, answer)
     return answer
 
 
@@ -121,11 +122,14 @@ def _leavers(
     ]
 
 
-def _conclude(nodes: Nodes, reply: PlanResponse, answer: Answer) -> None:
+def _conclude(situation: Situation, nodes: Nodes, reply: PlanResponse, answer: Answer) -> None:
     answer.conclusion = Conclusion(state=Operation.STATE_SUCCEEDED)
     answer.facts.final_state = Cluster.STATE_ACTIVE
     # What was told of troubles on the way is over.
-    answer.facts.status_description = ""
+    answer.facts.status_description = _what_is_missing(situation, nodes)
+    for group in nodes.cluster.node_groups:
+        if group.name in nodes.short:
+            answer.facts.node_group_counts[group.name] = group.count
     if reply.HasField("info"):
         answer.facts.info.CopyFrom(reply.info)
     # A plugin need not have a step for every node: one that is left alone is ready when all are.
@@ -139,3 +143,15 @@ def _conclude(nodes: Nodes, reply: PlanResponse, answer: Answer) -> None:
                     index=each.index,
                     state=Instance.STATE_READY,
                 )
+
+
+def _what_is_missing(situation: Situation, nodes: Nodes) -> str:
+    """Say, in a sentence for the user, what a cluster does without; empty when it has all."""
+    missing = sum(nodes.short.values())
+    if not missing:
+        return ""
+    there = sum(group.count for group in nodes.cluster.node_groups)
+    return (
+        f"Active with {there} of {there + missing} nodes; the others were given up: "
+        f"{evidence(situation).message}"
+    )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from savanna.cluster.v1.cluster_pb2 import Cluster, Instance
-from savanna.operation.v1.operation_pb2 import Task
+from savanna.operation.v1.operation_pb2 import ON_FAILURE_CONTINUE, Task
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _LEAVES_BY_DELETE = ("HOST_UNREACHABLE", "TIMED_OUT", "COMMAND_TIMED_OUT")
 """A host that is to go anyway and does not answer has nothing to hand over."""
+
+_WORKS = (Instance.STATE_READY, Instance.STATE_LEAVING)
 
 
 @dataclass
@@ -38,6 +40,9 @@ class Nodes:
     hopeless: bool = False
     """Whether trying further makes no sense: the operation is to be given up."""
 
+    short: dict[str, int] = field(default_factory=dict)
+    """Groups that do without nodes that were given up for good: how many these are."""
+
 
 def survey(situation: Situation) -> Nodes:
     """Compare what is wanted with what is there."""
@@ -49,7 +54,9 @@ def survey(situation: Situation) -> Nodes:
     for group in cluster.node_groups:
         # Numbers are never used again, those of deleted instances neither.
         next_index = max((each.index for each in group.instances), default=-1) + 1
-        _sort_out(group, situation=situation, broken=broken, nodes=nodes)
+        is_spent = _sort_out(group, situation=situation, broken=broken, nodes=nodes)
+        if is_spent:
+            _do_without(group, situation=situation, nodes=nodes)
         _fit(group, situation=situation, nodes=nodes, next_index=next_index)
     return nodes
 
@@ -68,7 +75,7 @@ def _newly_failed(situation: Situation, nodes: Nodes) -> dict[str, str]:
             nodes.hopeless = True
         elif instance.state >= Instance.STATE_FAILED:
             continue
-        elif situation.made_here(instance.name) or _does_not_answer(instance, task.failure.reason):
+        elif situation.is_new(instance) or _does_not_answer(instance, task.failure.reason):
             found.setdefault(task.instance, task.failure.message or task.key)
         else:
             nodes.hopeless = True
@@ -90,7 +97,7 @@ def _spread(situation: Situation, broken: dict[str, str], nodes: Nodes) -> None:
                 continue
             if task.state != Task.STATE_SUCCEEDED:
                 nodes.outdated.append(task.key)
-            elif situation.made_here(instance.name) and instance.name not in broken:
+            elif situation.is_new(instance) and instance.name not in broken:
                 broken[instance.name] = f"it was set up with {name}, which was given up"
                 gone.append(instance.name)
 
@@ -101,10 +108,11 @@ def _does_not_answer(instance: Instance, reason: str) -> bool:
 
 def _sort_out(
     group: NodeGroup, *, situation: Situation, broken: Mapping[str, str], nodes: Nodes
-) -> None:
-    """Take failed and deleted instances out of a group; note whether a replacement failed too."""
+) -> bool:
+    """Take failed and deleted instances out of a group; gives whether a replacement failed too."""
     replacements = set(_replacements(group, situation))
     kept = []
+    is_spent = False
     for instance in group.instances:
         if instance.name in broken:
             instance.failure_message = broken[instance.name]
@@ -112,13 +120,33 @@ def _sort_out(
             nodes.changed.append(_news(instance))
         if instance.failure_message and instance.name in replacements:
             # One replacement for every wanted node: a second failure is hardly the host's.
-            nodes.hopeless = True
+            is_spent = True
         if instance.state == Instance.STATE_FAILED:
             nodes.failed.append(_copy(instance))
         if instance.state < Instance.STATE_FAILED:
             kept.append(_copy(instance))
     del group.instances[:]
     group.instances.extend(kept)
+    return is_spent
+
+
+def _do_without(group: NodeGroup, *, situation: Situation, nodes: Nodes) -> None:
+    """Want no more nodes of a group than there are, if so few may do; otherwise all is in vain."""
+    remaining = sum(each.state < Instance.STATE_LEAVING for each in group.instances)
+    missing = group.count - remaining
+    if missing <= 0:
+        return
+    may_go_on = situation.operation.on_failure == ON_FAILURE_CONTINUE
+    if may_go_on and remaining >= least(group):
+        nodes.short[group.name] = missing
+        group.count = remaining
+    else:
+        nodes.hopeless = True
+
+
+def least(group: NodeGroup) -> int:
+    """Give the number of nodes with which a group is of use."""
+    return min(1, group.count)
 
 
 def _replacements(group: NodeGroup, situation: Situation) -> list[str]:
@@ -187,12 +215,12 @@ def _copy(instance: Instance) -> Instance:
     return copy
 
 
-def living(cluster: Cluster) -> Cluster:
-    """Give a cluster as plugins see it: without failed and deleted instances."""
+def working(cluster: Cluster) -> Cluster:
+    """Give a cluster as jobs see it: only instances that work."""
     seen = Cluster()
     seen.CopyFrom(cluster)
     for group in seen.node_groups:
-        kept = [_copy(each) for each in group.instances if each.state < Instance.STATE_FAILED]
+        kept = [_copy(each) for each in group.instances if each.state in _WORKS]
         del group.instances[:]
         group.instances.extend(kept)
     return seen

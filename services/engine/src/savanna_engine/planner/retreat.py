@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from savanna.cluster.v1.cluster_pb2 import Cluster, Instance
-from savanna.operation.v1.operation_pb2 import Failure, Operation
+from savanna.operation.v1.operation_pb2 import ON_FAILURE_KEEP, Failure, Operation
 from savanna.scheduler.v1.scheduler_service_pb2 import Conclusion
 from savanna_engine.planner import specs
 from savanna_engine.planner.answer import Answer, Limits, Refusal
@@ -23,6 +23,14 @@ def is_due(situation: Situation, nodes: Nodes) -> bool:
     operation = situation.operation
     by_wish = operation.cancel_requested or bool(operation.rollback_of)
     return by_wish or nodes.hopeless or has_begun(situation)
+
+
+def keeps(situation: Situation) -> bool:
+    """Say whether what was made is left as it is when the goal is given up; a wish to end it leads
+    back nevertheless."""
+    operation = situation.operation
+    by_wish = operation.cancel_requested or bool(operation.rollback_of)
+    return operation.on_failure == ON_FAILURE_KEEP and not by_wish
 
 
 def has_begun(situation: Situation) -> bool:
@@ -50,6 +58,8 @@ def decide(situation: Situation, nodes: Nodes, limits: Limits, refusal: Refusal 
 
     It ends only when engines have let go of all that it ran.
     """
+    if keeps(situation):
+        return _keep(situation, nodes, refusal)
     answer = Answer()
     answer.facts.instances.extend(
         each for each in nodes.changed if each.state == Instance.STATE_FAILED
@@ -72,6 +82,29 @@ def decide(situation: Situation, nodes: Nodes, limits: Limits, refusal: Refusal 
     if answer.conclusion is None and refusal is not None:
         # Kept for the end: the plugin is not asked again on the way back.
         answer.facts.status_description = refusal.message
+    return answer
+
+
+def _keep(situation: Situation, nodes: Nodes, refusal: Refusal | None) -> Answer:
+    """Stop what is under way, and end without touching a host."""
+    answer = Answer()
+    answer.facts.instances.extend(
+        each for each in nodes.changed if each.state == Instance.STATE_FAILED
+    )
+    _stop_the_rest(situation, set(), answer)
+    if situation.is_busy:
+        if refusal is not None:
+            answer.facts.status_description = refusal.message
+        return answer
+    failure = Failure()
+    failure.CopyFrom(_cause(situation, nodes, refusal))
+    groups = nodes.cluster.node_groups
+    ready = sum(each.state == Instance.STATE_READY for group in groups for each in group.instances)
+    failure.message += (
+        f"; {ready} of {sum(group.count for group in groups)} nodes are ready, and everything was "
+        "left as it is: look at it, then retry the operation or roll it back"
+    )
+    answer.conclusion = Conclusion(state=Operation.STATE_FAILED, failure=failure)
     return answer
 
 

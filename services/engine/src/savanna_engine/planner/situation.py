@@ -109,6 +109,11 @@ class Situation:
         """Say whether this operation asked the cloud for an instance."""
         return f"create/{instance}" in self.tasks
 
+    def is_new(self, instance: Instance) -> bool:
+        """Say whether an instance never worked before this operation: it may be given up, while one
+        that worked stays whatever fails on it."""
+        return self.made_here(instance.name) or instance.state < Instance.STATE_READY
+
     def current_key(self, key: str, dropped: Collection[str] = ()) -> str:
         """Give the key under which a step is to be stored or was stored.
 

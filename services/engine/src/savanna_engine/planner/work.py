@@ -11,7 +11,7 @@ from savanna.plugin.v1.plugin_service_pb2 import PlanRequest, PlanResponse
 from savanna.scheduler.v1.scheduler_service_pb2 import Conclusion
 from savanna_engine.planner import replies, specs
 from savanna_engine.planner.answer import Answer, Limits, Refusal
-from savanna_engine.planner.nodes import living
+from savanna_engine.planner.nodes import working
 from savanna_engine.planner.situation import evidence
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def question(situation: Situation) -> PlanRequest | None:
         return None
     return PlanRequest(
         goal=Operation.GOAL_RUN_JOB,
-        cluster=living(situation.cluster),
+        cluster=working(situation.cluster),
         job=facts.job,
         job_template=facts.job_template,
         job_binaries=facts.job_binaries,
@@ -50,7 +50,7 @@ def decide(situation: Situation, limits: Limits, reply: PlanResponse | Refusal |
         return Answer() if any(situation.open_tasks()) else _tell(situation, job)
     if situation.operation.cancel_requested or situation.failed_tasks:
         return _wind_up(situation, None)
-    reply = replies.checked(Operation.GOAL_RUN_JOB, living(situation.cluster), reply)
+    reply = replies.checked(Operation.GOAL_RUN_JOB, working(situation.cluster), reply)
     if not isinstance(reply, PlanResponse):
         return _wind_up(situation, reply or Refusal("the plugin gave no plan"))
     answer = Answer()

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from savanna.cluster.v1 import cluster_pb2
+from savanna.operation.v1 import operation_pb2
 from savanna_api_gateway.core.scale import Change
 from savanna_api_gateway.rest import paging, schemas
 from savanna_api_gateway.rest.fields import Answer
 from savanna_api_gateway.rest.handlers.items import given, item_id
 from savanna_api_gateway.rest.handlers.templates import given_of, read_group
+from savanna_api_gateway.rest.microversion import V2_1
 from savanna_api_gateway.rest.progress import shown_steps
 from savanna_api_gateway.rest.resources.clusters import CLUSTER
 from savanna_api_gateway.rest.resources.groups import group_schema
@@ -31,6 +33,13 @@ _SORTABLE = ("id", "name", "plugin_name", "plugin_version", "status", "created_a
 _PATH = "/clusters"
 _ONE = f"{_PATH}/{{id}}"
 
+_ON_FAILURE = {
+    "rollback": operation_pb2.ON_FAILURE_ROLLBACK,
+    "keep": operation_pb2.ON_FAILURE_KEEP,
+    "continue": operation_pb2.ON_FAILURE_CONTINUE,
+}
+_ON_FAILURE_SCHEMA: schemas.Schema = {"type": "string", "enum": list(_ON_FAILURE)}
+
 _RESIZE = schemas.mapping(
     {"name": schemas.TEXT, "count": schemas.size(0), "instances": schemas.TEXTS}, "name", "count"
 )
@@ -43,6 +52,7 @@ _SCALE = {
     ),
     "anyOf": [{"required": ["resize_node_groups"]}, {"required": ["add_node_groups"]}],
 }
+_SCALE_2_1 = {**_SCALE, "properties": {**_SCALE["properties"], "on_failure": _ON_FAILURE_SCHEMA}}
 _VERIFICATION = schemas.mapping({"status": {"type": "string", "enum": ["START"]}})
 _CHANGE = schemas.mapping(
     {
@@ -75,12 +85,17 @@ class ClusterRoutes:
     def routes(self) -> list[Route]:
         """Give the routes."""
         create = BodySchema(CLUSTER.create_schema(count=schemas.COUNT))
+        create_2_1 = BodySchema(
+            CLUSTER.create_schema(count=schemas.COUNT, on_failure=_ON_FAILURE_SCHEMA)
+        )
         filters = ("plugin_name", "plugin_version", "name")
         return [
             Route("GET", _PATH, self.index, query=filters),
             Route("POST", _PATH, self.create, body=create),
+            Route("POST", _PATH, self.create, body=create_2_1, since=V2_1),
             Route("GET", _ONE, self.show, find=self.find, query=("show_progress",)),
             Route("PUT", _ONE, self.scale, find=self.find, body=BodySchema(_SCALE)),
+            Route("PUT", _ONE, self.scale, find=self.find, body=BodySchema(_SCALE_2_1), since=V2_1),
             Route("PATCH", _ONE, self.change, find=self.find, body=BodySchema(_CHANGE)),
             Route(
                 "DELETE",
@@ -111,12 +126,17 @@ class ClusterRoutes:
         """Launch one, or ``count`` of them."""
         body = given(call.body)
         count = body.pop("count", None)
+        on_failure = _on_failure(body.pop("on_failure", ""))
         cluster, paths = CLUSTER.read(body)
         fields = given_of(body, paths)
         if count is None:
-            begun = await self._clusters.create(call.caller, cluster, given=fields)
+            begun = await self._clusters.create(
+                call.caller, cluster, given=fields, on_failure=on_failure
+            )
             return {"cluster": CLUSTER.show(begun.cluster)}
-        many = await self._clusters.create_many(call.caller, cluster, count, given=fields)
+        many = await self._clusters.create_many(
+            call.caller, cluster, count, given=fields, on_failure=on_failure
+        )
         return {"clusters": [{"cluster": CLUSTER.show(each.cluster)} for each in many]}
 
     async def show(self, call: Call) -> Json:
@@ -134,7 +154,12 @@ class ClusterRoutes:
         ]
         add = [read_group(each) for each in call.body.get("add_node_groups", [])]
         change = Change(resize, [group for group, _ in add], tuple(fields for _, fields in add))
-        begun = await self._scaling.scale(call.caller, call.subject, change)
+        begun = await self._scaling.scale(
+            call.caller,
+            call.subject,
+            change,
+            on_failure=_on_failure(call.body.get("on_failure", "")),
+        )
         return await self._shown(call, begun.cluster, with_events=False)
 
     async def change(self, call: Call) -> Json:
@@ -161,6 +186,10 @@ class ClusterRoutes:
             if not with_events:
                 self._settled.keep(project_id, cluster, steps)
         return {"cluster": {**CLUSTER.show(cluster), "provision_progress": steps}}
+
+
+def _on_failure(word: str) -> operation_pb2.OnFailure.ValueType:
+    return _ON_FAILURE.get(word, operation_pb2.ON_FAILURE_UNSPECIFIED)
 
 
 def _check_offered(body: Mapping[str, Json]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from savanna.operation.v1.operation_pb2 import Operation
+from savanna.operation.v1.operation_pb2 import OnFailure, Operation
 from savanna_api_gateway.rest import codecs
 from savanna_api_gateway.rest.fields import Field, Resource
 from savanna_api_gateway.rest.resources.basics import CREATED, ID, PROJECT
@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from savanna_api_gateway.rest.schemas import Json
 
 _GOALS = {value: name.removeprefix("GOAL_").lower() for name, value in Operation.Goal.items()}
+_ON_FAILURE = {
+    value: name.removeprefix("ON_FAILURE_").lower().replace("unspecified", "rollback")
+    for name, value in OnFailure.items()
+}
 _STATES = {value: name.removeprefix("STATE_") for name, value in Operation.State.items()}
 
 
@@ -54,6 +58,7 @@ OPERATION = Resource(
         Field("cluster_name", codecs.text("cluster_name")),
         Field("job_id", codecs.text("job_id")),
         Field("cancel_requested", codecs.flag("cancel_requested")),
+        Field("on_failure", codecs.words("on_failure", _ON_FAILURE)),
         Field("retry_of", codecs.text("retry_of")),
         Field("rollback_of", codecs.text("rollback_of")),
         Field("tasks", codecs.computed(_tasks)),
