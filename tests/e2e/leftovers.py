@@ -20,11 +20,13 @@ _USER_ID = 64100
 class Trail:
     """The trail of a local cloud in a folder.
 
-    ``follow`` notes what there is while there is something; ``found`` lists what is there now.
+    ``follow`` notes what there is while there is something; ``found`` lists what is there now,
+    also what lies about in shared folders and belongs to the user of the hosts.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, user_id: int = _USER_ID) -> None:
         self._root = root
+        self._user_id = user_id
         self._cloud_id = (root / "cloud-id").read_text()
         self._links = {f"sv{self._cloud_id}"}
         self._namespaces: set[str] = set()
@@ -80,7 +82,7 @@ class Trail:
             yield f"file {self._root / 'network.json'}"
         for folder in ("/tmp", "/var/tmp", "/dev/shm", "/run"):
             for each in _listed(Path(folder)):
-                if self._cloud_id in each.name or owner_of(each) == _USER_ID:
+                if self._cloud_id in each.name or owner_of(each) == self._user_id:
                     yield f"file {each}"
 
 

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
-from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,10 +12,12 @@ from savanna_client import Client
 from tests.e2e.leftovers import Trail
 from tests.e2e.meshes import user_of
 from tests.e2e.real_meshes import hosts_of, real_mesh
+from tests.e2e.savanna_all import purged, savanna_all, swept
 from tests.e2e.user import User
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from savanna_all_in_one.mesh import Mesh
 
@@ -69,16 +67,17 @@ async def test_a_cluster_deleted_after_the_death_of_an_engine_leaves_nothing(
 async def test_a_purge_after_the_death_of_everything_leaves_nothing(
     tmp_path: Path, moment: str
 ) -> None:
-    with savanna_all(tmp_path) as address:
-        async with Client(address) as client:
-            user = User(client)
-            begun = await user.launch("lost", workers=4, configs=SLOW)
-            await engine_at_work(user, begun.operation, moment, tmp_path / "hosts")
-    trail = Trail(tmp_path / "hosts").follow()
-    assert "process" in trail.kinds()
-    assert "hosts" in purged(tmp_path)
-    assert trail.found() == []
-    assert not (tmp_path / "hosts").exists()
+    with swept(tmp_path / "data") as data:
+        with savanna_all(data) as address:
+            async with Client(address) as client:
+                user = User(client)
+                begun = await user.launch("lost", workers=4, configs=SLOW)
+                await engine_at_work(user, begun.operation, moment, data / "hosts")
+        trail = Trail(data / "hosts").follow()
+        assert "process" in trail.kinds()
+        assert "hosts" in purged(data)
+        assert trail.found() == []
+        assert not (data / "hosts").exists()
 
 
 async def engine_at_work(user: User, launch: Operation, moment: str, root: Path) -> str:
@@ -96,36 +95,3 @@ async def engine_at_work(user: User, launch: Operation, moment: str, root: Path)
 
 def hosts_began(root: Path) -> bool:
     return any(root.glob("hosts/*/outer-pid"))
-
-
-@contextmanager
-def savanna_all(folder: Path) -> Iterator[str]:
-    """Run ``savanna-all`` on a data directory and kill it in the end, as a power cut would."""
-    command = [_command(), "--data-dir", str(folder)]
-    command += ["--rest", "127.0.0.1:0", "--grpc", f"unix:{folder}/api", "--cloud", "local"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
-    try:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        assert line.startswith("Savanna serves"), line
-        yield f"unix:{folder}/api"
-    finally:
-        process.kill()
-        process.communicate(timeout=20)
-
-
-def purged(folder: Path) -> str:
-    """Run ``savanna-all --purge``; give what it says."""
-    done = subprocess.run(
-        [_command(), "--purge", str(folder)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def _command() -> str:
-    return str(Path(sys.executable).parent / "savanna-all")
