@@ -16,7 +16,8 @@ import pytest
 from savanna.api.v1 import catalog_service_pb2 as catalog
 from savanna.cluster.v1.cluster_pb2 import Cluster
 from savanna.operation.v1.operation_pb2 import Operation
-from tests.e2e.all_in_one import ANY_PORT, purged, refused, running
+from savanna_kit.errors import Unavailable
+from tests.e2e.all_in_one import ANY_PORT, SECONDS, purged, refused, running
 from tests.e2e.user import User, instances
 
 if TYPE_CHECKING:
@@ -70,6 +71,22 @@ def test_ctrl_c_ends_it_as_cleanly(tmp_path: Path) -> None:
     with running(tmp_path / "data", *SIMULATED) as savanna:
         assert savanna.stop(signal.SIGINT) == 0
         assert not (tmp_path / "data" / "sockets").exists()
+
+
+async def test_it_ends_at_once_while_somebody_watches(tmp_path: Path) -> None:
+    with running(tmp_path / "data", *SIMULATED) as savanna:
+        async with savanna.client() as client, asyncio.timeout(SECONDS):
+            await User(client).launch("c1", 1)
+            watch = client.watch(patience=0.0)
+            await anext(watch)
+            begun = time.monotonic()
+            savanna.process.terminate()
+            with pytest.raises(Unavailable):
+                async for _ in watch:
+                    pass
+            assert savanna.process.wait(SECONDS) == 0
+            # Streams that nobody ends are cut off after five seconds.
+            assert time.monotonic() - begun < 4.0
 
 
 def test_only_rest_and_grpc_have_ports_and_nobody_else_reaches_the_sockets(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from savanna_kit import serving
 from savanna_kit.channels import connect
 from savanna_kit.clock import SystemClock
 from savanna_kit.settings import SettingsError
+from savanna_kit.watches import Watches
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -77,7 +78,9 @@ async def _assembled(
             Cloud(engines, clock=clock, cache_seconds=settings.cloud_cache_seconds),
             job_binary_limit=settings.job_binary_limit,
         )
-        parts.served[:] = _served(api, authenticator)
+        watches = Watches()
+        parts.drains[:] = [watches.end]
+        parts.served[:] = _served(api, authenticator, watches)
         app = App({v2.MOUNT: v2.table(api)}, authenticator)
         parts.rest_address = await stack.enter_async_context(
             listening(app, settings.rest_listen, drain_seconds=settings.drain_seconds)
@@ -85,7 +88,7 @@ async def _assembled(
         yield
 
 
-def _served(api: Api, authenticator: Authenticator) -> list[serving.Served]:
+def _served(api: Api, authenticator: Authenticator, watches: Watches) -> list[serving.Served]:
     clusters, jobs = cluster_service_pb2_grpc, job_service_pb2_grpc
     catalog = catalog_service_pb2_grpc
     return [
@@ -96,7 +99,7 @@ def _served(api: Api, authenticator: Authenticator) -> list[serving.Served]:
             (
                 "OperationService",
                 clusters.add_OperationServiceServicer_to_server,
-                OperationServicer(api),
+                OperationServicer(api, watches),
             ),
             ("JobService", jobs.add_JobServiceServicer_to_server, JobServicer(api)),
         )

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from savanna_api_gateway.core.api import Api
+    from savanna_kit.watches import Watches
 
 
 class ClusterServicer(cluster_service_pb2_grpc.ClusterServiceServicer):
@@ -92,8 +93,9 @@ class ClusterServicer(cluster_service_pb2_grpc.ClusterServiceServicer):
 class OperationServicer(cluster_service_pb2_grpc.OperationServiceServicer):
     """Translates."""
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: Api, watches: Watches) -> None:
         self._operations = api.operations
+        self._watches = watches
 
     async def GetOperation(
         self, request: pb.GetOperationRequest, context: object
@@ -148,5 +150,6 @@ class OperationServicer(cluster_service_pb2_grpc.OperationServiceServicer):
             operation_id=request.operation_id,
             until_operation_ends=request.until_operation_ends,
         )
-        async for answer in self._operations.watch(follow):
-            yield pb.WatchOperationsResponse(entries=answer.entries)
+        async with self._watches.watch():
+            async for answer in self._operations.watch(follow):
+                yield pb.WatchOperationsResponse(entries=answer.entries)
