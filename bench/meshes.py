@@ -74,7 +74,7 @@ def running(cloud: str, database: str = "sqlite") -> Iterator[Bench]:
     with ExitStack() as stack:
         folder = stack.enter_context(scratch_folder())
         stack.callback(purge, folder / "data" / "hosts")
-        url, pid = stack.enter_context(_database(database, folder))
+        url, pid = stack.enter_context(database_of(database, folder))
         (folder / "sockets").mkdir(mode=0o700)
         plan = MeshPlan(
             folder=folder / "data",
@@ -102,7 +102,9 @@ def scratch_folder() -> Iterator[Path]:
 
 
 @contextmanager
-def _database(kind: str, folder: Path) -> Iterator[tuple[str, int | None]]:
+def database_of(kind: str, folder: Path) -> Iterator[tuple[str, int | None]]:
+    """Make an empty database of a kind; gives its URL, and the process id of its server if it has
+    one."""
     if kind == "sqlite":
         yield f"sqlite:///{folder / 'data' / 'savanna.db'}", None
         return

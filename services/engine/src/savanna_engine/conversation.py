@@ -12,6 +12,8 @@ from savanna.scheduler.v1 import scheduler_service_pb2_grpc
 from savanna_kit import errors, logs, status
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from savanna_engine.session import Session
 
     Stream = grpc.aio.StreamStreamCall[stream.ConnectRequest, stream.ConnectResponse]
@@ -103,7 +105,15 @@ class Conversation:
     async def _write(self, call: Stream) -> None:
         try:
             while True:
-                await call.write(await self._outbox.get())
+                first = await self._outbox.get()
+                # Whatever else has its turn now speaks before the line is busy: a write costs many
+                # times what its words do.
+                await asyncio.sleep(0)
+                said = [first]
+                while not self._outbox.empty():
+                    said.append(self._outbox.get_nowait())
+                for message in _joined(said):
+                    await call.write(message)
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
             # The stream has ended: reading tells why.
             return
@@ -112,6 +122,27 @@ class Conversation:
         while True:
             self.say(self._session.next_beat())
             await asyncio.sleep(self._beat_seconds)
+
+
+def _joined(messages: Iterable[stream.ConnectRequest]) -> list[stream.ConnectRequest]:
+    """Join results, and acceptances, into one message each; the order of all else stays.
+
+    An acceptance may move behind later words: it only saves an offer from being made again.
+    """
+    accepted = stream.ConnectRequest(accepted=stream.Accepted())
+    joined: list[stream.ConnectRequest] = []
+    for message in messages:
+        kind = message.WhichOneof("message")
+        if kind == "accepted":
+            accepted.accepted.attempts.extend(message.accepted.attempts)
+        elif kind == "done" and joined and joined[-1].HasField("done"):
+            joined[-1].done.results.extend(message.done.results)
+        elif kind == "done":
+            # A copy: the message itself goes to other schedulers too.
+            joined.append(stream.ConnectRequest(done=message.done))
+        else:
+            joined.append(message)
+    return [*joined, accepted] if accepted.accepted.attempts else joined
 
 
 def _translated(failure: grpc.aio.AioRpcError) -> Exception:
