@@ -553,12 +553,17 @@ class Facts(_message.Message):
     FINAL_STATE_FIELD_NUMBER: _builtins.int
     JOB_FIELD_NUMBER: _builtins.int
     NODE_GROUP_COUNTS_FIELD_NUMBER: _builtins.int
+    SERVES_FIELD_NUMBER: _builtins.int
     status_description: _builtins.str
     """A sentence for the cluster's status_description; applied when set."""
     final_state: Global___Cluster.State.ValueType
     """State of the cluster once its operation has ended; UNSPECIFIED leaves the conductor's own rule."""
     job: _builtins.bytes
     """Serialised savanna.job.v1.JobFacts of a job operation; empty otherwise."""
+    serves: _builtins.bool
+    """Whether the cluster is of use from now on, while its operation goes on to complete it: it is active, and what was
+    held back by the operation is released.
+    """
     @_builtins.property
     def instances(self) -> _containers.RepeatedCompositeFieldContainer[Global___Instance]:
         """Instances by name; set fields replace the stored ones, a state never goes back."""
@@ -580,10 +585,11 @@ class Facts(_message.Message):
         final_state: Global___Cluster.State.ValueType = ...,
         job: _builtins.bytes = ...,
         node_group_counts: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        serves: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_status_description", b"_status_description", "info", b"info", "status_description", b"status_description"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_status_description", b"_status_description", "final_state", b"final_state", "info", b"info", "instances", b"instances", "job", b"job", "node_group_counts", b"node_group_counts", "status_description", b"status_description"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_status_description", b"_status_description", "final_state", b"final_state", "info", b"info", "instances", b"instances", "job", b"job", "node_group_counts", b"node_group_counts", "serves", b"serves", "status_description", b"status_description"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__status_description: _TypeAlias = _typing.Literal["status_description"]  # noqa: Y015
     _WhichOneofArgType__status_description: _TypeAlias = _typing.Literal["_status_description", b"_status_description"]  # noqa: Y015

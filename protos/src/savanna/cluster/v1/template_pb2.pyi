@@ -5,6 +5,7 @@ Templates: what users write down before a cluster exists."""
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -51,6 +52,47 @@ class Share(_message.Message):
 Global___Share: _TypeAlias = Share  # noqa: Y015
 
 @_typing.final
+class NodePolicy(_message.Message):
+    """What may go wrong with the nodes of a group before the cluster suffers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MIN_READY_FIELD_NUMBER: _builtins.int
+    REPLACE_FIELD_NUMBER: _builtins.int
+    GRACE_FIELD_NUMBER: _builtins.int
+    min_ready: _builtins.int
+    """Number of nodes with which the group is of use: once each group has as many, the cluster is active and the rest is
+    made in the background. Unset means all.
+    """
+    replace: _builtins.int
+    """How many nodes one operation may replace. Unset means one for each node that it makes, once."""
+    @_builtins.property
+    def grace(self) -> _duration_pb2.Duration:
+        """How long the rest is waited for once every group has its min_ready; unset means not at all."""
+
+    def __init__(
+        self,
+        *,
+        min_ready: _builtins.int | None = ...,
+        replace: _builtins.int | None = ...,
+        grace: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_min_ready", b"_min_ready", "_replace", b"_replace", "grace", b"grace", "min_ready", b"min_ready", "replace", b"replace"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_min_ready", b"_min_ready", "_replace", b"_replace", "grace", b"grace", "min_ready", b"min_ready", "replace", b"replace"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__min_ready: _TypeAlias = _typing.Literal["min_ready"]  # noqa: Y015
+    _WhichOneofArgType__min_ready: _TypeAlias = _typing.Literal["_min_ready", b"_min_ready"]  # noqa: Y015
+    _WhichOneofReturnType__replace: _TypeAlias = _typing.Literal["replace"]  # noqa: Y015
+    _WhichOneofArgType__replace: _TypeAlias = _typing.Literal["_replace", b"_replace"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__min_ready) -> _WhichOneofReturnType__min_ready | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__replace) -> _WhichOneofReturnType__replace | None: ...
+
+Global___NodePolicy: _TypeAlias = NodePolicy  # noqa: Y015
+
+@_typing.final
 class NodeGroupSpec(_message.Message):
     """How the nodes of a group are made. The same in node group templates, cluster templates and clusters."""
 
@@ -77,6 +119,7 @@ class NodeGroupSpec(_message.Message):
     IS_PROXY_GATEWAY_FIELD_NUMBER: _builtins.int
     USE_AUTOCONFIG_FIELD_NUMBER: _builtins.int
     SHARES_FIELD_NUMBER: _builtins.int
+    NODE_POLICY_FIELD_NUMBER: _builtins.int
     flavor_id: _builtins.str
     """Flavor of the servers, as the cloud names it."""
     image_id: _builtins.str
@@ -127,6 +170,10 @@ class NodeGroupSpec(_message.Message):
     def shares(self) -> _containers.RepeatedCompositeFieldContainer[Global___Share]:
         """Shared file systems of the nodes."""
 
+    @_builtins.property
+    def node_policy(self) -> Global___NodePolicy:
+        """What may go wrong with them; unset means nothing but one replacement of each."""
+
     def __init__(
         self,
         *,
@@ -151,10 +198,11 @@ class NodeGroupSpec(_message.Message):
         is_proxy_gateway: _builtins.bool = ...,
         use_autoconfig: _builtins.bool | None = ...,
         shares: _abc.Iterable[Global___Share] | None = ...,
+        node_policy: Global___NodePolicy | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_use_autoconfig", b"_use_autoconfig", "node_configs", b"node_configs", "use_autoconfig", b"use_autoconfig"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_use_autoconfig", b"_use_autoconfig", "node_configs", b"node_configs", "node_policy", b"node_policy", "use_autoconfig", b"use_autoconfig"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_use_autoconfig", b"_use_autoconfig", "auto_security_group", b"auto_security_group", "availability_zone", b"availability_zone", "boot_from_volume", b"boot_from_volume", "boot_volume_availability_zone", b"boot_volume_availability_zone", "boot_volume_local_to_instance", b"boot_volume_local_to_instance", "boot_volume_type", b"boot_volume_type", "flavor_id", b"flavor_id", "floating_ip_pool", b"floating_ip_pool", "image_id", b"image_id", "is_proxy_gateway", b"is_proxy_gateway", "node_configs", b"node_configs", "node_processes", b"node_processes", "security_groups", b"security_groups", "shares", b"shares", "use_autoconfig", b"use_autoconfig", "volume_local_to_instance", b"volume_local_to_instance", "volume_mount_prefix", b"volume_mount_prefix", "volume_type", b"volume_type", "volumes_availability_zone", b"volumes_availability_zone", "volumes_per_node", b"volumes_per_node", "volumes_size", b"volumes_size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_use_autoconfig", b"_use_autoconfig", "auto_security_group", b"auto_security_group", "availability_zone", b"availability_zone", "boot_from_volume", b"boot_from_volume", "boot_volume_availability_zone", b"boot_volume_availability_zone", "boot_volume_local_to_instance", b"boot_volume_local_to_instance", "boot_volume_type", b"boot_volume_type", "flavor_id", b"flavor_id", "floating_ip_pool", b"floating_ip_pool", "image_id", b"image_id", "is_proxy_gateway", b"is_proxy_gateway", "node_configs", b"node_configs", "node_policy", b"node_policy", "node_processes", b"node_processes", "security_groups", b"security_groups", "shares", b"shares", "use_autoconfig", b"use_autoconfig", "volume_local_to_instance", b"volume_local_to_instance", "volume_mount_prefix", b"volume_mount_prefix", "volume_type", b"volume_type", "volumes_availability_zone", b"volumes_availability_zone", "volumes_per_node", b"volumes_per_node", "volumes_size", b"volumes_size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__use_autoconfig: _TypeAlias = _typing.Literal["use_autoconfig"]  # noqa: Y015
     _WhichOneofArgType__use_autoconfig: _TypeAlias = _typing.Literal["_use_autoconfig", b"_use_autoconfig"]  # noqa: Y015

@@ -22,36 +22,37 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from savanna.cluster.v1 import cluster_pb2 as savanna_dot_cluster_dot_v1_dot_cluster__pb2
 from savanna.job.v1 import job_pb2 as savanna_dot_job_dot_v1_dot_job__pb2
 from savanna.operation.v1 import operation_pb2 as savanna_dot_operation_dot_v1_dot_operation__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(savanna/conductor/v1/facts_service.proto\x12\x14savanna.conductor.v1\x1a savanna/cluster/v1/cluster.proto\x1a\x18savanna/job/v1/job.proto\x1a$savanna/operation/v1/operation.proto\"+\n\x13GetPlanFactsRequest\x12\x14\n\x0coperation_id\x18\x01 \x01(\t\"\xb0\x02\n\x14GetPlanFactsResponse\x12\x32\n\toperation\x18\x01 \x01(\x0b\x32\x1f.savanna.operation.v1.Operation\x12,\n\x07\x63luster\x18\x02 \x01(\x0b\x32\x1b.savanna.cluster.v1.Cluster\x12\x30\n\x05tasks\x18\x03 \x03(\x0b\x32!.savanna.conductor.v1.TaskSummary\x12 \n\x03job\x18\x04 \x01(\x0b\x32\x13.savanna.job.v1.Job\x12\x31\n\x0cjob_template\x18\x05 \x01(\x0b\x32\x1b.savanna.job.v1.JobTemplate\x12/\n\x0cjob_binaries\x18\x06 \x03(\x0b\x32\x19.savanna.job.v1.JobBinary\"\xaa\x01\n\x0bTaskSummary\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x10\n\x08instance\x18\x02 \x01(\t\x12/\n\x05state\x18\x03 \x01(\x0e\x32 .savanna.operation.v1.Task.State\x12.\n\x07\x66\x61ilure\x18\x04 \x01(\x0b\x32\x1d.savanna.operation.v1.Failure\x12\x0c\n\x04kind\x18\x05 \x01(\t\x12\r\n\x05needs\x18\x06 \x03(\t\"X\n\x10GetAccessRequest\x12\x12\n\ncluster_id\x18\x01 \x01(\t\x12\x16\n\x0einstance_names\x18\x02 \x03(\t\x12\x18\n\x10with_private_key\x18\x03 \x01(\x08\"Y\n\x11GetAccessResponse\x12/\n\tinstances\x18\x01 \x03(\x0b\x32\x1c.savanna.cluster.v1.Instance\x12\x13\n\x0bprivate_key\x18\x02 \x01(\t\"-\n\x14ReadJobBinaryRequest\x12\x15\n\rjob_binary_id\x18\x01 \x01(\t\"%\n\x15ReadJobBinaryResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"\x18\n\x16ListInstanceIdsRequest\"/\n\x17ListInstanceIdsResponse\x12\x14\n\x0cinstance_ids\x18\x01 \x03(\t2\xaf\x03\n\x0c\x46\x61\x63tsService\x12\x65\n\x0cGetPlanFacts\x12).savanna.conductor.v1.GetPlanFactsRequest\x1a*.savanna.conductor.v1.GetPlanFactsResponse\x12\\\n\tGetAccess\x12&.savanna.conductor.v1.GetAccessRequest\x1a\'.savanna.conductor.v1.GetAccessResponse\x12j\n\rReadJobBinary\x12*.savanna.conductor.v1.ReadJobBinaryRequest\x1a+.savanna.conductor.v1.ReadJobBinaryResponse0\x01\x12n\n\x0fListInstanceIds\x12,.savanna.conductor.v1.ListInstanceIdsRequest\x1a-.savanna.conductor.v1.ListInstanceIdsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(savanna/conductor/v1/facts_service.proto\x12\x14savanna.conductor.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a savanna/cluster/v1/cluster.proto\x1a\x18savanna/job/v1/job.proto\x1a$savanna/operation/v1/operation.proto\"+\n\x13GetPlanFactsRequest\x12\x14\n\x0coperation_id\x18\x01 \x01(\t\"\xde\x02\n\x14GetPlanFactsResponse\x12\x32\n\toperation\x18\x01 \x01(\x0b\x32\x1f.savanna.operation.v1.Operation\x12,\n\x07\x63luster\x18\x02 \x01(\x0b\x32\x1b.savanna.cluster.v1.Cluster\x12\x30\n\x05tasks\x18\x03 \x03(\x0b\x32!.savanna.conductor.v1.TaskSummary\x12 \n\x03job\x18\x04 \x01(\x0b\x32\x13.savanna.job.v1.Job\x12\x31\n\x0cjob_template\x18\x05 \x01(\x0b\x32\x1b.savanna.job.v1.JobTemplate\x12/\n\x0cjob_binaries\x18\x06 \x03(\x0b\x32\x19.savanna.job.v1.JobBinary\x12,\n\x08now_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xd8\x01\n\x0bTaskSummary\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x10\n\x08instance\x18\x02 \x01(\t\x12/\n\x05state\x18\x03 \x01(\x0e\x32 .savanna.operation.v1.Task.State\x12.\n\x07\x66\x61ilure\x18\x04 \x01(\x0b\x32\x1d.savanna.operation.v1.Failure\x12\x0c\n\x04kind\x18\x05 \x01(\t\x12\r\n\x05needs\x18\x06 \x03(\t\x12,\n\x08\x65nd_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"X\n\x10GetAccessRequest\x12\x12\n\ncluster_id\x18\x01 \x01(\t\x12\x16\n\x0einstance_names\x18\x02 \x03(\t\x12\x18\n\x10with_private_key\x18\x03 \x01(\x08\"Y\n\x11GetAccessResponse\x12/\n\tinstances\x18\x01 \x03(\x0b\x32\x1c.savanna.cluster.v1.Instance\x12\x13\n\x0bprivate_key\x18\x02 \x01(\t\"-\n\x14ReadJobBinaryRequest\x12\x15\n\rjob_binary_id\x18\x01 \x01(\t\"%\n\x15ReadJobBinaryResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"\x18\n\x16ListInstanceIdsRequest\"/\n\x17ListInstanceIdsResponse\x12\x14\n\x0cinstance_ids\x18\x01 \x03(\t2\xaf\x03\n\x0c\x46\x61\x63tsService\x12\x65\n\x0cGetPlanFacts\x12).savanna.conductor.v1.GetPlanFactsRequest\x1a*.savanna.conductor.v1.GetPlanFactsResponse\x12\\\n\tGetAccess\x12&.savanna.conductor.v1.GetAccessRequest\x1a\'.savanna.conductor.v1.GetAccessResponse\x12j\n\rReadJobBinary\x12*.savanna.conductor.v1.ReadJobBinaryRequest\x1a+.savanna.conductor.v1.ReadJobBinaryResponse0\x01\x12n\n\x0fListInstanceIds\x12,.savanna.conductor.v1.ListInstanceIdsRequest\x1a-.savanna.conductor.v1.ListInstanceIdsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'savanna.conductor.v1.facts_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_GETPLANFACTSREQUEST']._serialized_start=164
-  _globals['_GETPLANFACTSREQUEST']._serialized_end=207
-  _globals['_GETPLANFACTSRESPONSE']._serialized_start=210
-  _globals['_GETPLANFACTSRESPONSE']._serialized_end=514
-  _globals['_TASKSUMMARY']._serialized_start=517
-  _globals['_TASKSUMMARY']._serialized_end=687
-  _globals['_GETACCESSREQUEST']._serialized_start=689
-  _globals['_GETACCESSREQUEST']._serialized_end=777
-  _globals['_GETACCESSRESPONSE']._serialized_start=779
-  _globals['_GETACCESSRESPONSE']._serialized_end=868
-  _globals['_READJOBBINARYREQUEST']._serialized_start=870
-  _globals['_READJOBBINARYREQUEST']._serialized_end=915
-  _globals['_READJOBBINARYRESPONSE']._serialized_start=917
-  _globals['_READJOBBINARYRESPONSE']._serialized_end=954
-  _globals['_LISTINSTANCEIDSREQUEST']._serialized_start=956
-  _globals['_LISTINSTANCEIDSREQUEST']._serialized_end=980
-  _globals['_LISTINSTANCEIDSRESPONSE']._serialized_start=982
-  _globals['_LISTINSTANCEIDSRESPONSE']._serialized_end=1029
-  _globals['_FACTSSERVICE']._serialized_start=1032
-  _globals['_FACTSSERVICE']._serialized_end=1463
+  _globals['_GETPLANFACTSREQUEST']._serialized_start=197
+  _globals['_GETPLANFACTSREQUEST']._serialized_end=240
+  _globals['_GETPLANFACTSRESPONSE']._serialized_start=243
+  _globals['_GETPLANFACTSRESPONSE']._serialized_end=593
+  _globals['_TASKSUMMARY']._serialized_start=596
+  _globals['_TASKSUMMARY']._serialized_end=812
+  _globals['_GETACCESSREQUEST']._serialized_start=814
+  _globals['_GETACCESSREQUEST']._serialized_end=902
+  _globals['_GETACCESSRESPONSE']._serialized_start=904
+  _globals['_GETACCESSRESPONSE']._serialized_end=993
+  _globals['_READJOBBINARYREQUEST']._serialized_start=995
+  _globals['_READJOBBINARYREQUEST']._serialized_end=1040
+  _globals['_READJOBBINARYRESPONSE']._serialized_start=1042
+  _globals['_READJOBBINARYRESPONSE']._serialized_end=1079
+  _globals['_LISTINSTANCEIDSREQUEST']._serialized_start=1081
+  _globals['_LISTINSTANCEIDSREQUEST']._serialized_end=1105
+  _globals['_LISTINSTANCEIDSRESPONSE']._serialized_start=1107
+  _globals['_LISTINSTANCEIDSRESPONSE']._serialized_end=1154
+  _globals['_FACTSSERVICE']._serialized_start=1157
+  _globals['_FACTSSERVICE']._serialized_end=1588
 # @@protoc_insertion_point(module_scope)

@@ -6,6 +6,7 @@ What engines ask of the conductor: the facts that a step or a plan needs."""
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from savanna.cluster.v1 import cluster_pb2 as _cluster_pb2
 from savanna.job.v1 import job_pb2 as _job_pb2
@@ -55,6 +56,7 @@ class GetPlanFactsResponse(_message.Message):
     JOB_FIELD_NUMBER: _builtins.int
     JOB_TEMPLATE_FIELD_NUMBER: _builtins.int
     JOB_BINARIES_FIELD_NUMBER: _builtins.int
+    NOW_TIME_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def operation(self) -> _operation_pb2.Operation:
         """The operation."""
@@ -79,6 +81,10 @@ class GetPlanFactsResponse(_message.Message):
     def job_binaries(self) -> _containers.RepeatedCompositeFieldContainer[_job_pb2.JobBinary]:
         """The binaries that it names."""
 
+    @_builtins.property
+    def now_time(self) -> _timestamp_pb2.Timestamp:
+        """When the snapshot was taken, by the clock of the database, as all times in it."""
+
     def __init__(
         self,
         *,
@@ -88,10 +94,11 @@ class GetPlanFactsResponse(_message.Message):
         job: _job_pb2.Job | None = ...,
         job_template: _job_pb2.JobTemplate | None = ...,
         job_binaries: _abc.Iterable[_job_pb2.JobBinary] | None = ...,
+        now_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["cluster", b"cluster", "job", b"job", "job_template", b"job_template", "operation", b"operation"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cluster", b"cluster", "job", b"job", "job_template", b"job_template", "now_time", b"now_time", "operation", b"operation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster", b"cluster", "job", b"job", "job_binaries", b"job_binaries", "job_template", b"job_template", "operation", b"operation", "tasks", b"tasks"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster", b"cluster", "job", b"job", "job_binaries", b"job_binaries", "job_template", b"job_template", "now_time", b"now_time", "operation", b"operation", "tasks", b"tasks"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -109,6 +116,7 @@ class TaskSummary(_message.Message):
     FAILURE_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int
     NEEDS_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
     key: _builtins.str
     """Key."""
     instance: _builtins.str
@@ -125,6 +133,10 @@ class TaskSummary(_message.Message):
     def needs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Keys of what it waits or waited for."""
 
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """When it ended; unset until then."""
+
     def __init__(
         self,
         *,
@@ -134,10 +146,11 @@ class TaskSummary(_message.Message):
         failure: _operation_pb2.Failure | None = ...,
         kind: _builtins.str = ...,
         needs: _abc.Iterable[_builtins.str] | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "failure", b"failure"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "instance", b"instance", "key", b"key", "kind", b"kind", "needs", b"needs", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "failure", b"failure", "instance", b"instance", "key", b"key", "kind", b"kind", "needs", b"needs", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -149,6 +149,7 @@ class Operation(_message.Message):
     RETRY_OF_FIELD_NUMBER: _builtins.int
     ROLLBACK_OF_FIELD_NUMBER: _builtins.int
     ON_FAILURE_FIELD_NUMBER: _builtins.int
+    IS_COMPLETING_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """UUID."""
     project_id: _builtins.str
@@ -179,6 +180,8 @@ class Operation(_message.Message):
     """The operation, ended without success, whose remains this one takes back; empty when it goes forward."""
     on_failure: Global___OnFailure.ValueType
     """What becomes of what was made when the goal can not be reached. A cancel always leads back."""
+    is_completing: _builtins.bool
+    """Whether its cluster is of use already and it only completes the rest: it holds back nothing but other changes."""
     @_builtins.property
     def failure(self) -> Global___Failure:
         """Why it failed; unset otherwise."""
@@ -222,10 +225,11 @@ class Operation(_message.Message):
         retry_of: _builtins.str = ...,
         rollback_of: _builtins.str = ...,
         on_failure: Global___OnFailure.ValueType = ...,
+        is_completing: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "failure", b"failure", "start_time", b"start_time", "tasks", b"tasks"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel_acknowledged", b"cancel_acknowledged", "cancel_requested", b"cancel_requested", "cluster_id", b"cluster_id", "cluster_name", b"cluster_name", "create_time", b"create_time", "detail", b"detail", "end_time", b"end_time", "failure", b"failure", "goal", b"goal", "held_reason", b"held_reason", "id", b"id", "job_id", b"job_id", "on_failure", b"on_failure", "project_id", b"project_id", "retry_of", b"retry_of", "rollback_of", b"rollback_of", "start_time", b"start_time", "state", b"state", "tasks", b"tasks", "traceparent", b"traceparent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel_acknowledged", b"cancel_acknowledged", "cancel_requested", b"cancel_requested", "cluster_id", b"cluster_id", "cluster_name", b"cluster_name", "create_time", b"create_time", "detail", b"detail", "end_time", b"end_time", "failure", b"failure", "goal", b"goal", "held_reason", b"held_reason", "id", b"id", "is_completing", b"is_completing", "job_id", b"job_id", "on_failure", b"on_failure", "project_id", b"project_id", "retry_of", b"retry_of", "rollback_of", b"rollback_of", "start_time", b"start_time", "state", b"state", "tasks", b"tasks", "traceparent", b"traceparent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -377,6 +381,7 @@ class TaskSpec(_message.Message):
     PATIENCE_FIELD_NUMBER: _builtins.int
     IS_PLAN_FIELD_NUMBER: _builtins.int
     PRIORITY_FIELD_NUMBER: _builtins.int
+    REPLAN_FIELD_NUMBER: _builtins.int
     key: _builtins.str
     """Name inside the operation; the same facts give the same key, and a key is stored once."""
     kind: _builtins.str
@@ -393,6 +398,8 @@ class TaskSpec(_message.Message):
     """Whether it plans: at most one of an operation runs at a time, and when nothing else is left to do it is asked again."""
     priority: _builtins.int
     """Higher is handed out first inside an operation."""
+    replan: _builtins.bool
+    """Whether its success is planned upon at once, and not only when nothing else is left to do."""
     @_builtins.property
     def needs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Keys that must have succeeded before."""
@@ -424,10 +431,11 @@ class TaskSpec(_message.Message):
         patience: _duration_pb2.Duration | None = ...,
         is_plan: _builtins.bool = ...,
         priority: _builtins.int = ...,
+        replan: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["patience", b"patience", "retry", b"retry", "timeout", b"timeout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "instance", b"instance", "is_plan", b"is_plan", "key", b"key", "kind", b"kind", "needs", b"needs", "patience", b"patience", "pool", b"pool", "priority", b"priority", "retry", b"retry", "timeout", b"timeout", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "instance", b"instance", "is_plan", b"is_plan", "key", b"key", "kind", b"kind", "needs", b"needs", "patience", b"patience", "pool", b"pool", "priority", b"priority", "replan", b"replan", "retry", b"retry", "timeout", b"timeout", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -431,6 +431,7 @@ class Succeeded(_message.Message):
     SPAWN_FIELD_NUMBER: _builtins.int
     CONCLUSION_FIELD_NUMBER: _builtins.int
     UNWANTED_FIELD_NUMBER: _builtins.int
+    REPLAN_AFTER_FIELD_NUMBER: _builtins.int
     facts: _builtins.bytes
     """Serialised savanna.cluster.v1.Facts, passed on unread; may be empty."""
     @_builtins.property
@@ -445,6 +446,12 @@ class Succeeded(_message.Message):
     def unwanted(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Keys of pending tasks that are no longer wanted. For plans only."""
 
+    @_builtins.property
+    def replan_after(self) -> _duration_pb2.Duration:
+        """Plan again after so long, should nothing else ask for it before; unset for never. A scheduler that takes the
+        operation over plans at once. For plans only.
+        """
+
     def __init__(
         self,
         *,
@@ -452,10 +459,11 @@ class Succeeded(_message.Message):
         spawn: _abc.Iterable[_operation_pb2.TaskSpec] | None = ...,
         conclusion: Global___Conclusion | None = ...,
         unwanted: _abc.Iterable[_builtins.str] | None = ...,
+        replan_after: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["conclusion", b"conclusion"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["conclusion", b"conclusion", "replan_after", b"replan_after"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["conclusion", b"conclusion", "facts", b"facts", "spawn", b"spawn", "unwanted", b"unwanted"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conclusion", b"conclusion", "facts", b"facts", "replan_after", b"replan_after", "spawn", b"spawn", "unwanted", b"unwanted"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
