@@ -5,10 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from google.protobuf.duration_pb2 import Duration
 
 from savanna.api.v1.cluster_service_pb2 import RetryOperationRequest, RollbackOperationRequest
 from savanna.cluster.v1.cluster_pb2 import Cluster
-from savanna.operation.v1.operation_pb2 import ON_FAILURE_CONTINUE, ON_FAILURE_KEEP, Operation
+from savanna.operation.v1.operation_pb2 import (
+    ON_FAILURE_CONTINUE,
+    ON_FAILURE_KEEP,
+    JournalEntry,
+    Operation,
+)
 from savanna.simulator.v1.simulator_service_pb2 import AddBehaviorsRequest, Behavior
 from tests.e2e.meshes import servers_of, simulated_mesh, simulator_of, user_of
 
@@ -85,3 +91,21 @@ async def test_a_launch_goes_on_without_hosts_that_fail_for_good(mesh: Mesh) -> 
         assert [each.count for each in cluster.node_groups] == [1, 1]
         assert sorted(await servers_of(mesh, cluster.id)) == ["less-main-0", "less-worker-0"]
         await user.delete("less")
+
+
+async def test_a_cluster_serves_while_slow_hosts_are_made(mesh: Mesh) -> None:
+    slow = Behavior(name_glob="early-worker-1", boot_time=Duration(seconds=2))
+    async with user_of(mesh) as user, simulator_of(mesh) as simulator:
+        await simulator.AddBehaviors(AddBehaviorsRequest(behaviors=[slow]))
+        begun = await user.launch("early", workers=2, min_ready=1)
+        told = [
+            entry.message
+            async for entry in user.client.watch(operation_id=begun.operation.id)
+            if entry.kind == JournalEntry.KIND_CLUSTER_CHANGED and entry.state == "Active"
+        ]
+        assert told == ["Active with 2 of 3 nodes; 1 is being made"]
+        launch = await user.client.operation(begun.operation.id)
+        assert launch.state == Operation.STATE_SUCCEEDED, launch.failure
+        cluster = await user.cluster("early")
+        assert (cluster.state, cluster.status_description) == (Cluster.STATE_ACTIVE, "")
+        await user.delete("early")

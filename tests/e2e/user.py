@@ -35,11 +35,15 @@ class User:
         name: str,
         workers: int,
         configs: Mapping[str, str | int] | None = None,
+        *,
         on_failure: OnFailure.ValueType = ON_FAILURE_UNSPECIFIED,
+        min_ready: int | None = None,
     ) -> clusters.CreateClusterResponse:
         """Ask for one main node and some workers."""
         offered = (await self.client.catalog.GetCloud(catalog.GetCloudRequest())).cloud
         wanted = fake_cluster(name, workers, offered)
+        if min_ready is not None:
+            wanted.node_groups[1].spec.node_policy.min_ready = min_ready
         section = wanted.cluster_configs.sections["general"]
         for key, value in (configs or {}).items():
             if isinstance(value, int):

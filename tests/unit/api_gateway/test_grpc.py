@@ -240,6 +240,10 @@ def _unknown_config(it: cluster_pb2.Cluster) -> None:
     it.cluster_configs.sections["HDFS"].values["nope"].text = "x"
 
 
+def _too_much_ready(it: cluster_pb2.Cluster) -> None:
+    it.node_groups[1].spec.node_policy.min_ready = 3
+
+
 def _too_many(it: cluster_pb2.Cluster) -> None:
     it.node_groups[1].count = 50
 
@@ -275,6 +279,7 @@ REFUSALS: dict[str, tuple[Callable[[cluster_pb2.Cluster], object], str, str]] = 
         "NOT_FOUND",
     ),
     "negative count": (_negative, "node_groups[1].count", "INVALID_DATA"),
+    "policy": (_too_much_ready, "node_groups[1].spec.node_policy.min_ready", "INVALID_DATA"),
     "name": (lambda it: setattr(it, "name", "-bad"), "name", "INVALID_DATA"),
     "no master": (_no_master, "node_groups", "INVALID_COMPONENT_COUNT"),
     "quota": (_too_many, "node_groups", "QUOTA_ERROR"),

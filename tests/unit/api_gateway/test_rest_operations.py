@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from savanna.cluster.v1.cluster_pb2 import Cluster
 from savanna.operation.v1.operation_pb2 import ON_FAILURE_CONTINUE, ON_FAILURE_KEEP, Failure
-from tests.unit.api_gateway.rest import V2_1, cluster, created
+from tests.unit.api_gateway.rest import MASTER, V2_1, cluster, created
 
 if TYPE_CHECKING:
     from tests.unit.api_gateway.conftest import Front
@@ -49,6 +49,18 @@ async def test_users_say_what_becomes_of_a_failure(front: Front) -> None:
     assert list(front.memory.operations.values())[-1].on_failure == ON_FAILURE_CONTINUE
     shown = await front.rest.get(f"/v2/operations/{stored.id}", headers=V2_1)
     assert shown.json()["operation"]["on_failure"] == "keep"
+
+
+async def test_users_say_what_may_go_wrong_with_nodes(front: Front) -> None:
+    policy = {"min_ready": 1, "replace": 0, "grace": 30}
+    body = cluster(node_groups=[{**MASTER, "node_policy": policy}])
+    assert (await front.rest.post("/v2/clusters", json=body)).status_code == 400
+    made = await front.rest.post("/v2/clusters", json=body, headers=V2_1)
+    assert made.status_code == 202, made.text
+    assert "node_policy" not in made.json()["cluster"]["node_groups"][0]
+    (stored,) = front.memory.clusters.values()
+    kept = stored.node_groups[0].spec.node_policy
+    assert (kept.min_ready, kept.replace, kept.grace.seconds) == (1, 0, 30)
 
 
 async def test_sahara_knows_no_operations(front: Front) -> None:

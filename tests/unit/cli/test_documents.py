@@ -36,6 +36,15 @@ def test_the_names_of_the_contract_may_be_written_too(tmp_path: Path) -> None:
     assert cluster.node_groups[0].spec.volumes_per_node == 2
 
 
+def test_times_are_numbers_of_seconds(tmp_path: Path) -> None:
+    text = "node_groups: [{name: a, node_policy: {min_ready: 2, grace: %s}}]\n"
+    cluster, _ = forms.read_cluster(write(tmp_path, text % "1.5"))
+    policy = cluster.node_groups[0].spec.node_policy
+    assert (policy.min_ready, policy.grace.ToMilliseconds()) == (2, 1500)
+    with pytest.raises(DocumentError, match="must be a number of seconds"):
+        forms.read_cluster(write(tmp_path, text % "soon"))
+
+
 @pytest.mark.parametrize("written", ["4.10", '"4.10"', "'4.10'"])
 def test_a_version_counts_as_it_is_written(tmp_path: Path, written: str) -> None:
     cluster, _ = forms.read_cluster(write(tmp_path, f"version: {written}\n"))

@@ -6,7 +6,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from savanna.cluster.v1.cluster_pb2 import Cluster, Instance
@@ -208,6 +208,7 @@ def test_where_too_little_would_be_left_all_goes_back(prefix: str) -> None:
 # Both, in any order.
 
 
+@settings(deadline=None, max_examples=60)
 @given(
     st.integers(0, 10_000),
     st.sampled_from([ON_FAILURE_KEEP, ON_FAILURE_CONTINUE]),

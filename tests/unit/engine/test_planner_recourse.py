@@ -6,7 +6,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from savanna.cluster.v1.cluster_pb2 import Cluster, Instance
@@ -102,6 +102,7 @@ def test_a_way_back_that_the_cloud_does_not_take_says_what_is_left() -> None:
     assert roll_back(walk).finish().state == SUCCEEDED
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.integers(0, 10_000), st.integers(0, 60))
 def test_another_try_after_any_end_reaches_the_goal(seed: int, cancel_at: int) -> None:
     chance = Random(seed)

@@ -34,7 +34,7 @@ def _in_order(walk: Walk) -> list[str]:
 def cpu_seconds(walk: Walk) -> float:
     facts = walk.facts()
     begin = time.process_time()
-    question = plan.question(facts)
+    question = plan.question(facts, LIMITS)
     seconds = time.process_time() - begin
     reply = None if question is None else walk.reply(question)
     begin = time.process_time()

@@ -241,7 +241,7 @@ async def test_a_look_at_a_job_brings_what_is_new_and_says_nothing_when_nothing_
         (OutputChunk.STREAM_STDERR, 0, b"warn"),
     ]
     assert silence.not_yet.facts == b""
-    assert silence.not_yet.retry_after.ToMilliseconds() == 1000
+    assert silence.not_yet.retry_after.ToMilliseconds() == 600
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,7 @@ class Stored:
     state: Task.State.ValueType = Task.STATE_PENDING
     failure: Failure | None = None
     is_unwanted: bool = False
+    ended: float = 0.0
 
 
 @dataclass
@@ -74,6 +75,15 @@ class Walk:
     counts: dict[str, int] = field(default_factory=dict)
     """Wanted counts by group, as they were asked for."""
 
+    now: float = 1_000_000.0
+    """Seconds of the day; only tests let them pass."""
+
+    replan_at: float | None = None
+    """When a plan wants to be asked again in any case."""
+
+    time_passes: bool = False
+    """Whether wandering lets time pass until a plan is due."""
+
     _plan_is_due: bool = True
     _plan_out: Answer | None = None
     _overtaken: bool = False
@@ -94,18 +104,20 @@ class Walk:
         operation.MergeFrom(self.asked)
         operation.cancel_requested = self.cancel_requested
         facts = GetPlanFactsResponse(operation=operation, cluster=self.cluster)
+        facts.now_time.FromMilliseconds(int(self.now * 1000))
         facts.tasks.add(key=f"plan/{self.plans}", kind="plan", state=Task.STATE_ASSIGNED)
         for each in self.tasks.values():
-            facts.tasks.append(
-                TaskSummary(
-                    key=each.spec.key,
-                    instance=each.spec.instance,
-                    state=each.state,
-                    failure=each.failure,
-                    kind=each.spec.kind,
-                    needs=each.spec.needs,
-                )
+            summary = TaskSummary(
+                key=each.spec.key,
+                instance=each.spec.instance,
+                state=each.state,
+                failure=each.failure,
+                kind=each.spec.kind,
+                needs=each.spec.needs,
             )
+            if each.ended:
+                summary.end_time.FromMilliseconds(int(each.ended * 1000))
+            facts.tasks.append(summary)
         if self.job is not None:
             facts.job.CopyFrom(self.job_now)
             facts.job_template.CopyFrom(self.job.template)
@@ -114,7 +126,7 @@ class Walk:
 
     def think(self) -> Answer:
         facts = self.facts()
-        question = plan.question(facts)
+        question = plan.question(facts, LIMITS)
         reply = None if question is None else self.reply(question)
         return plan.decide(facts, LIMITS, reply=reply, ports=(7077,))
 
@@ -141,6 +153,8 @@ class Walk:
         answer, self._plan_out = self._plan_out, None
         assert answer is not None
         self.answers.append(answer)
+        if answer.replan_after is not None:
+            self.replan_at = self.now + answer.replan_after
         self._learn(answer.facts)
         if answer.conclusion is not None:
             # It ends when nothing of it runs any more.
@@ -184,8 +198,9 @@ class Walk:
     def succeed(self, key: str) -> None:
         task = self.tasks[key]
         task.state = Task.STATE_SUCCEEDED
+        task.ended = self.now
         self._learn(self._taught(task.spec))
-        self._after(changed=False)
+        self._after(changed=task.spec.replan)
 
     def fail(self, key: str, reason: str = "COMMAND_FAILED", **evidence: str) -> None:
         task = self.tasks[key]
@@ -214,6 +229,14 @@ class Walk:
         for key in list(self.tasks):
             self._unwant(key)
         self._after(changed=True)
+
+    def let_time_pass(self, seconds: float | None = None) -> None:
+        """Let seconds pass, or as many as until a plan is due."""
+        assert seconds is not None or self.replan_at is not None
+        self.now = self.now + seconds if seconds is not None else self.replan_at or 0.0
+        if self.replan_at is not None and self.replan_at <= self.now:
+            self.replan_at = None
+            self._plan_is_due = True
 
     def do(self, *keys: str) -> None:
         """Let tasks succeed, one after the other."""
@@ -261,6 +284,8 @@ class Walk:
                 events.append(self.begin_plan)
             if self.plan_is_out():
                 events.append(self.end_plan)
+            if self.time_passes and self.replan_at is not None and not self._ending:
+                events.append(self.let_time_pass)
             if not events:
                 raise Stuck(f"neither tasks nor a plan can run: {self.states()}")
             chance.choice(events)()
@@ -369,9 +394,15 @@ class Walk:
                     each for each in self.cluster.node_groups if each.name == news.node_group
                 )
                 stored = self._known[news.name] = group.instances.add()
-            state = max(stored.state, news.state)
+            before = stored.state
+            state = max(before, news.state)
             stored.MergeFrom(news)
+            if state != before:
+                stored.update_time.FromMilliseconds(int(self.now * 1000))
             stored.state = state
+        if facts.serves:
+            self.asked.is_completing = True
+            self.cluster.state = Cluster.STATE_ACTIVE
         if facts.HasField("status_description"):
             self.cluster.status_description = facts.status_description
         if facts.HasField("info"):

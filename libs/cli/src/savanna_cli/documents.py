@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.duration_pb2 import Duration
 
 from savanna.common.v1 import config_pb2
 
@@ -207,6 +208,8 @@ class _Filler:
                     self.fill(target.add(), each, place)
                 else:
                     target.append(self._scalar(descriptor, each, place))
+        elif descriptor.message_type is Duration.DESCRIPTOR:
+            getattr(message, descriptor.name).FromMilliseconds(self._milliseconds(node, path))
         elif descriptor.message_type:
             self.fill(getattr(message, descriptor.name), node, path)
         else:
@@ -266,6 +269,12 @@ class _Filler:
                 return value
             raise self._error(node, f"'{path.written}' must be a whole number, not {text!r}")
         raise self._error(node, f"'{path.written}' can not be set from a file")
+
+    def _milliseconds(self, node: yaml.Node, path: _Path) -> int:
+        value, _ = self._plain(node, path)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self._error(node, f"'{path.written}' must be a number of seconds")
+        return int(value * 1000)
 
     def _plain(self, node: yaml.Node, path: _Path) -> tuple[object, str]:
         if not isinstance(node, yaml.ScalarNode):

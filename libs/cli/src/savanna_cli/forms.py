@@ -81,7 +81,9 @@ The file says what the cluster is made of:
 
 \b
 'template: NAME' takes what is left out from a template: a cluster template at the top, a
-node group template in a group. Every other field of the contract can be written too.
+node group template in a group. Every other field of the contract can be written too, for
+example 'node_policy: {min_ready: 1, grace: 30, replace: 2}' in a group: active with one host,
+30 seconds after it, while the rest is made; at most two bad hosts are replaced.
 """
 
 

@@ -136,7 +136,8 @@ def scale(transaction: Transaction, request: messages.ScaleClusterRequest) -> st
     row = _own(transaction, project_id, cluster_id)
     if row.state != Cluster.STATE_ACTIVE or row.operation_id:
         raise FailedPrecondition(
-            f"cluster '{row.name}' is not active: wait until what is under way has ended",
+            f"cluster '{row.name}' is not active, or is being changed: wait until what is under "
+            "way has ended",
             reason="CLUSTER_NOT_ACTIVE",
         )
     ownership.check_revision(row, request.revision, noun=NOUN)

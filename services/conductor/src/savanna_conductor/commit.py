@@ -295,7 +295,11 @@ class _Commit:
         if self._work.lost_sessions:
             leases.end_sessions(self._transaction, self._work.lost_sessions)
         for operation_id, taught in self._work.taught.items():
-            facts.apply(self._transaction, self._work.operations[operation_id], taught)
+            operation = self._work.operations[operation_id]
+            was_completing = operation.is_completing
+            facts.apply(self._transaction, operation, taught)
+            if operation.is_completing and not was_completing:
+                operations.note_completing(self._transaction, operation)
         for each in self._work.ends:
             operation = self._work.operations[each.operation_id]
             final = _final_state(self._work.taught.get(operation.id, []))

@@ -29,7 +29,8 @@ Instance = cluster_pb2.Instance
 def apply(
     transaction: Transaction, operation: operation_pb2.Operation, taught: Sequence[bytes]
 ) -> None:
-    """Apply the facts of several tasks of one operation, in order.
+    """Apply the facts of several tasks of one operation, in order; notes in it when its cluster is
+    of use from now on.
 
     Raises ``InvalidArgument`` for what is no fact.
     """
@@ -37,6 +38,8 @@ def apply(
     if merged.instances:
         _apply_instances(transaction, operation, list(merged.instances))
     _apply_cluster(transaction, operation, merged)
+    if merged.serves:
+        operation.is_completing = True
     for data in taught:
         job_facts = cluster_pb2.Facts.FromString(data).job
         if job_facts:
@@ -150,7 +153,11 @@ def _apply_cluster(
         for group in cluster.node_groups:
             group.count = facts.node_group_counts.get(group.name, group.count)
         values["body"] = cluster.SerializeToString(deterministic=True)
-    if facts.instances:
+    if facts.serves and row.state != cluster_pb2.Cluster.STATE_DELETING:
+        values["state"] = cluster_pb2.Cluster.STATE_ACTIVE
+        message = facts.status_description
+        telling.cluster_changed(transaction, operation, cluster_pb2.Cluster.STATE_ACTIVE, message)
+    elif facts.instances:
         state = states.advance(operation.goal, row.state, instance_counts(transaction, operation))
         if state != row.state:
             values["state"] = state

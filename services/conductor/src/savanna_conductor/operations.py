@@ -134,6 +134,13 @@ def note_start(transaction: Transaction, operation: Operation) -> None:
     telling.operation_changed(transaction, operation)
 
 
+def note_completing(transaction: Transaction, operation: Operation) -> None:
+    """Note that the cluster of an operation is of use already; jobs that waited for it go on."""
+    _save(transaction, operation)
+    telling.operation_changed(transaction, operation)
+    _release_held(transaction, operation.cluster_id)
+
+
 def end(
     transaction: Transaction,
     operation: Operation,
@@ -155,8 +162,21 @@ def end(
     if operation.goal in EXCLUSIVE:
         _end_change(transaction, operation, final_state)
     _release_held(transaction, operation.cluster_id)
-    if operation.goal == Operation.GOAL_RUN_JOB:
+    if operation.goal == Operation.GOAL_RUN_JOB or _ran_jobs(transaction, operation):
         _end_transient(transaction, operation.cluster_id)
+
+
+def _ran_jobs(transaction: Transaction, operation: Operation) -> bool:
+    """Say whether a cluster was used by jobs while an operation completed it."""
+    if not operation.is_completing:
+        return False
+    table = schema.operation
+    query = select(table.c.id).where(
+        table.c.cluster_id == operation.cluster_id,
+        table.c.goal == Operation.GOAL_RUN_JOB,
+        table.c.created > operation.create_time.ToMicroseconds(),
+    )
+    return bool(transaction.connection.execute(query.limit(1)).all())
 
 
 def _end_transient(transaction: Transaction, cluster_id: str) -> None:
@@ -261,6 +281,8 @@ def _description(operation: Operation) -> str:
         Operation.GOAL_SCALE: "Scaling cluster failed for the following reason(s): ",
         Operation.GOAL_DELETE: "Deleting cluster failed for the following reason(s): ",
     }
+    if operation.is_completing:
+        return f"Completing cluster failed for the following reason(s): {operation.failure.message}"
     return begin.get(operation.goal, "") + operation.failure.message
 
 
@@ -357,7 +379,8 @@ def blocker_of(operation: Operation, others: Iterable[Operation]) -> Operation |
     for other in others:
         if other.id == operation.id:
             continue
-        if operation.goal == Operation.GOAL_DELETE or other.goal in EXCLUSIVE:
+        holds = other.goal in EXCLUSIVE and not other.is_completing
+        if operation.goal == Operation.GOAL_DELETE or holds:
             return other
     return None
 

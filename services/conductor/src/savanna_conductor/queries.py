@@ -15,7 +15,7 @@ from savanna.cluster.v1 import cluster_pb2
 from savanna.conductor.v1 import cluster_service_pb2, facts_service_pb2
 from savanna.operation.v1 import operation_pb2
 from savanna_conductor import convert, ownership
-from savanna_conductor.store import schema
+from savanna_conductor.store import dialect, schema
 from savanna_conductor.store.transaction import JOURNAL
 from savanna_kit.errors import InvalidArgument
 
@@ -230,6 +230,7 @@ def plan_facts(connection: Connection, operation_id: str) -> facts_service_pb2.G
     Raises ``NotFound``.
     """
     answer = facts_service_pb2.GetPlanFactsResponse(operation=operation(connection, operation_id))
+    answer.now_time.FromMicroseconds(dialect.now(connection))
     table = schema.cluster
     query = select(table).where(table.c.id == answer.operation.cluster_id)
     found = with_instances(connection, connection.execute(query).all(), hidden=True)
@@ -246,6 +247,8 @@ def plan_facts(connection: Connection, operation_id: str) -> facts_service_pb2.G
         )
         if task.HasField("failure"):
             summary.failure.CopyFrom(task.failure)
+        if task.HasField("end_time"):
+            summary.end_time.CopyFrom(task.end_time)
     return answer
 
 

@@ -56,6 +56,9 @@ def advance(
 
     ``counts`` are the cluster's instances by state.
     """
+    if current == Cluster.STATE_ACTIVE:
+        # Of use already: the rest is completed in the background.
+        return current
     if goal == Operation.GOAL_LAUNCH:
         reached = _earliest(_LAUNCH, counts)
     elif goal == Operation.GOAL_SCALE:

@@ -136,6 +136,8 @@ class Runner:
         result.succeeded.facts = facts
         result.succeeded.spawn.extend(outcome.spawn)
         result.succeeded.unwanted.extend(outcome.unwanted)
+        if outcome.replan_after is not None:
+            result.succeeded.replan_after.FromMilliseconds(int(outcome.replan_after * 1000))
         if outcome.conclusion is not None:
             result.succeeded.conclusion.CopyFrom(outcome.conclusion)
 

@@ -227,6 +227,7 @@ def check_groups(
         check_host_name(problems, f"{field}.name", group.name, TEMPLATE_NAME_LENGTH)
         check_count(problems, field, group.name, group.count)
         check_spec(problems, f"{field}.spec", group.spec, ground)
+        _check_policy(problems, f"{field}.spec.node_policy", group)
 
 
 def check_repeated_names(problems: Problems, names: Iterable[str]) -> None:
@@ -248,6 +249,24 @@ def check_count(problems: Problems, field: str, name: str, count: int) -> None:
             Reason.INVALID_DATA,
             f"Count of node group '{name}' must not be negative: {count}",
         )
+
+
+def _check_policy(
+    problems: Problems, field: str, group: cluster_pb2.NodeGroup | template_pb2.TemplateNodeGroup
+) -> None:
+    """What may go wrong with nodes is no more than there are, and no less than nothing."""
+    policy = group.spec.node_policy
+    if policy.HasField("min_ready") and not 0 <= policy.min_ready <= group.count:
+        problems.add(
+            f"{field}.min_ready",
+            Reason.INVALID_DATA,
+            f"min_ready of node group '{group.name}' must be from 0 to its count "
+            f"{group.count}, not {policy.min_ready}",
+        )
+    if policy.replace < 0:
+        problems.add(f"{field}.replace", Reason.INVALID_DATA, "replace must not be negative")
+    if policy.grace.ToMilliseconds() < 0:
+        problems.add(f"{field}.grace", Reason.INVALID_DATA, "grace must not be negative")
 
 
 def check_host_names(

@@ -151,6 +151,22 @@ def shares(path: str) -> Codec:
     return Codec(path, show, store)
 
 
+def node_policy(path: str) -> Codec:
+    """What may go wrong with nodes; null is the default, grace is in seconds."""
+    get = attrgetter(path)
+
+    def store(it: Message, value: Json) -> None:
+        policy = template_pb2.NodePolicy()
+        for name in ("min_ready", "replace"):
+            if name in value:
+                setattr(policy, name, value[name])
+        if "grace" in value:
+            policy.grace.FromSeconds(value["grace"])
+        get(it).CopyFrom(policy)
+
+    return Codec(path, lambda _: None, store)
+
+
 def words(path: str, by_value: Mapping[Any, str]) -> Codec:
     """An enumeration in Sahara's words.
 

@@ -23,6 +23,12 @@ class Limits:
     script_timeout: float = 600.0
     script_patience: float = 3600.0
 
+    slow_factor: float = 3.0
+    """A server that takes so many times as long to answer as the half of its group is replaced."""
+
+    slow_least: float = 30.0
+    """No server is called slow before so many seconds."""
+
 
 @dataclass(frozen=True)
 class Refusal:
@@ -41,5 +47,8 @@ class Answer:
     specs: list[operation_pb2.TaskSpec] = field(default_factory=list)
     unwanted: list[str] = field(default_factory=list)
     """Keys of open tasks that are to be skipped or stopped."""
+
+    replan_after: float | None = None
+    """Seconds until the plan is due again in any case; None when only events make it so."""
 
     conclusion: scheduler_service_pb2.Conclusion | None = None

@@ -9,7 +9,7 @@ from savanna.cluster.v1.cluster_pb2 import Cluster, Instance
 from savanna.operation.v1.operation_pb2 import Operation
 from savanna.plugin.v1.plugin_service_pb2 import PlanRequest, PlanResponse
 from savanna.scheduler.v1.scheduler_service_pb2 import Conclusion
-from savanna_engine.planner import replies, retreat, specs
+from savanna_engine.planner import readiness, replies, retreat, slow, specs
 from savanna_engine.planner.answer import Answer, Limits, Refusal
 from savanna_engine.planner.nodes import Nodes, survey
 from savanna_engine.planner.situation import evidence
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from savanna_engine.planner.situation import Situation
 
 
-def question(situation: Situation) -> PlanRequest | None:
+def question(situation: Situation, limits: Limits) -> PlanRequest | None:
     """Say what to ask the plugin; None when the way leads back."""
-    nodes = survey(situation)
+    nodes = survey(situation, slow.look(situation, limits).slow)
     if retreat.is_due(situation, nodes):
         return None
     return PlanRequest(goal=situation.operation.goal, cluster=nodes.cluster)
@@ -33,7 +33,8 @@ def decide(
     situation: Situation, limits: Limits, reply: PlanResponse | Refusal | None, ports: Sequence[int]
 ) -> Answer:
     """Turn the plugin's steps into tasks, or lead back."""
-    nodes = survey(situation)
+    slowness = slow.look(situation, limits)
+    nodes = survey(situation, slowness.slow)
     if retreat.is_due(situation, nodes):
         return retreat.decide(situation, nodes, limits, None)
     reply = replies.checked(situation.operation.goal, nodes.cluster, reply)
@@ -49,6 +50,13 @@ def decide(
     is_done = all(situation.has_succeeded(each.key) for each in wanted)
     if is_done and not nodes.failed and not situation.is_busy:
         _conclude(situation, nodes, reply, answer)
+        return answer
+    answer.replan_after = slowness.look_after
+    if slowness.look_after is None and any(each.kind == "create_server" for each in answer.specs):
+        answer.replan_after = limits.slow_least
+    readiness.tell(situation, nodes.cluster, answer)
+    if answer.facts.serves and reply.HasField("info"):
+        answer.facts.info.CopyFrom(reply.info)
     return answer
 
 
@@ -94,13 +102,17 @@ def _steps(
     # One that runs is asked for anew only when it has surely stopped.
     dropped = {each for each in nodes.outdated if not situation.is_running(each)}
     keys = {each.key: situation.current_key(each.key, dropped) for each in reply.steps}
+    # Where less than all nodes may do, each one that is ready may be the one that was missing.
+    wakes = readiness.may_serve_early(nodes.cluster)
     found = []
     for step in reply.steps:
         needs = [keys[each] for each in step.needs]
         needs += [awaits[name] for name in replies.mentioned(step) if name in awaits]
         unique = list(dict.fromkeys(needs))
         key = keys[step.key]
-        found.append(specs.script(nodes.cluster, step, limits, key=key, needs=unique))
+        spec = specs.script(nodes.cluster, step, limits, key=key, needs=unique)
+        spec.replan = wakes and step.reaches == Instance.STATE_READY
+        found.append(spec)
     return found
 
 

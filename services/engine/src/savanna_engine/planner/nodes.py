@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from savanna.cluster.v1.cluster_pb2 import Cluster, Instance
@@ -19,6 +20,8 @@ _LEAVES_BY_DELETE = ("HOST_UNREACHABLE", "TIMED_OUT", "COMMAND_TIMED_OUT")
 """A host that is to go anyway and does not answer has nothing to hand over."""
 
 _WORKS = (Instance.STATE_READY, Instance.STATE_LEAVING)
+
+_NOBODY: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass
@@ -44,12 +47,14 @@ class Nodes:
     """Groups that do without nodes that were given up for good: how many these are."""
 
 
-def survey(situation: Situation) -> Nodes:
-    """Compare what is wanted with what is there."""
+def survey(situation: Situation, slow: Mapping[str, str] = _NOBODY) -> Nodes:
+    """Compare what is wanted with what is there; ``slow`` are instances to be given up for being
+    slow, with a sentence each."""
     cluster = Cluster()
     cluster.CopyFrom(situation.cluster)
     nodes = Nodes(cluster)
     broken = _newly_failed(situation, nodes)
+    broken |= {name: why for name, why in slow.items() if name not in broken}
     _spread(situation, broken, nodes)
     for group in cluster.node_groups:
         # Numbers are never used again, those of deleted instances neither.
@@ -109,25 +114,30 @@ def _does_not_answer(instance: Instance, reason: str) -> bool:
 def _sort_out(
     group: NodeGroup, *, situation: Situation, broken: Mapping[str, str], nodes: Nodes
 ) -> bool:
-    """Take failed and deleted instances out of a group; gives whether a replacement failed too."""
-    replacements = set(_replacements(group, situation))
+    """Take failed and deleted instances out of a group; gives whether no more may be
+    replaced."""
+    policy, replacements = group.spec.node_policy, _replacements(group, situation)
     kept = []
-    is_spent = False
+    failed = []
     for instance in group.instances:
         if instance.name in broken:
             instance.failure_message = broken[instance.name]
             instance.state = Instance.STATE_FAILED
             nodes.changed.append(_news(instance))
-        if instance.failure_message and instance.name in replacements:
-            # One replacement for every wanted node: a second failure is hardly the host's.
-            is_spent = True
+        if instance.failure_message and (
+            instance.name in broken or situation.made_here(instance.name)
+        ):
+            failed.append(instance.name)
         if instance.state == Instance.STATE_FAILED:
             nodes.failed.append(_copy(instance))
         if instance.state < Instance.STATE_FAILED:
             kept.append(_copy(instance))
     del group.instances[:]
     group.instances.extend(kept)
-    return is_spent
+    if policy.HasField("replace"):
+        return len(failed) > policy.replace
+    # One replacement for every wanted node: a second failure is hardly the host's.
+    return not set(failed).isdisjoint(replacements)
 
 
 def _do_without(group: NodeGroup, *, situation: Situation, nodes: Nodes) -> None:
@@ -136,8 +146,9 @@ def _do_without(group: NodeGroup, *, situation: Situation, nodes: Nodes) -> None
     missing = group.count - remaining
     if missing <= 0:
         return
+    policy = group.spec.node_policy
     may_go_on = situation.operation.on_failure == ON_FAILURE_CONTINUE
-    if may_go_on and remaining >= least(group):
+    if (may_go_on or policy.HasField("min_ready")) and remaining >= least(group):
         nodes.short[group.name] = missing
         group.count = remaining
     else:
@@ -145,8 +156,20 @@ def _do_without(group: NodeGroup, *, situation: Situation, nodes: Nodes) -> None
 
 
 def least(group: NodeGroup) -> int:
-    """Give the number of nodes with which a group is of use."""
-    return min(1, group.count)
+    """Give the number of nodes without which a group is of no use."""
+    policy = group.spec.node_policy
+    wanted = policy.min_ready if policy.HasField("min_ready") else 1
+    return min(wanted, group.count)
+
+
+def may_replace(group: NodeGroup, situation: Situation, name: str) -> bool:
+    """Say whether an instance that is given up now would be replaced."""
+    if not group.spec.node_policy.HasField("replace"):
+        return name not in _replacements(group, situation)
+    failed = [
+        each for each in group.instances if each.failure_message and situation.made_here(each.name)
+    ]
+    return len(failed) < group.spec.node_policy.replace
 
 
 def _replacements(group: NodeGroup, situation: Situation) -> list[str]:

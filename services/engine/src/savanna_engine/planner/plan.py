@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from savanna_engine.planner.answer import Answer, Limits, Refusal
 
 
-def question(facts: facts_service.GetPlanFactsResponse) -> PlanRequest | None:
+def question(facts: facts_service.GetPlanFactsResponse, limits: Limits) -> PlanRequest | None:
     """Give what the plugin is to be asked; None when it is not."""
     situation = Situation(facts)
     if situation.operation.goal == Operation.GOAL_DELETE:
         return None
     if situation.operation.goal == Operation.GOAL_RUN_JOB:
         return work.question(situation)
-    return grow.question(situation)
+    return grow.question(situation, limits)
 
 
 def decide(

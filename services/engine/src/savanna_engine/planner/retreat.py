@@ -78,11 +78,23 @@ def decide(situation: Situation, nodes: Nodes, limits: Limits, refusal: Refusal 
         answer.conclusion = _end(situation, nodes, refusal, residue)
         _mark(residue, situation, answer)
         _put_counts_back(situation, answer)
+        if situation.operation.is_completing:
+            answer.facts.final_state = Cluster.STATE_ACTIVE
+            answer.facts.status_description = ""
         _tell_of_wish(situation, answer)
     if answer.conclusion is None and refusal is not None:
         # Kept for the end: the plugin is not asked again on the way back.
         answer.facts.status_description = refusal.message
     return answer
+
+
+def _leaves_nothing(situation: Situation) -> bool:
+    """Say whether the way leads back to nothing.
+
+    That of a launch does, unless its cluster is of use already.
+    """
+    operation = situation.operation
+    return operation.goal == Operation.GOAL_LAUNCH and not operation.is_completing
 
 
 def _keep(situation: Situation, nodes: Nodes, refusal: Refusal | None) -> Answer:
@@ -105,15 +117,17 @@ def _keep(situation: Situation, nodes: Nodes, refusal: Refusal | None) -> Answer
         "left as it is: look at it, then retry the operation or roll it back"
     )
     answer.conclusion = Conclusion(state=Operation.STATE_FAILED, failure=failure)
+    if situation.operation.is_completing:
+        answer.facts.final_state = Cluster.STATE_ACTIVE
     return answer
 
 
 def _to_delete(situation: Situation) -> Iterator[Instance]:
     """Choose what goes: everything of a launch; of a scale, what failed or is not ready yet."""
-    launch = situation.operation.goal == Operation.GOAL_LAUNCH
+    all_go = _leaves_nothing(situation)
     for instance in situation.instances.values():
         never_worked = instance.state < Instance.STATE_READY
-        if launch or never_worked or instance.state == Instance.STATE_FAILED:
+        if all_go or never_worked or instance.state == Instance.STATE_FAILED:
             yield instance
 
 
@@ -150,7 +164,7 @@ def _shared_is_gone(situation: Situation, answer: Answer) -> bool:
     operation = situation.operation
     # What goes on with another operation's hosts has also what these share.
     may_exist = specs.PREPARE in situation.tasks or operation.retry_of or operation.rollback_of
-    if operation.goal != Operation.GOAL_LAUNCH or not may_exist:
+    if not _leaves_nothing(situation) or not may_exist:
         return True
     spec = situation.again(specs.remove(situation.cluster))
     if spec.key not in situation.tasks:
@@ -199,7 +213,7 @@ def _tell_of_wish(situation: Situation, answer: Answer) -> None:
     conclusion, operation = answer.conclusion, situation.operation
     if conclusion is None or conclusion.HasField("failure"):
         return
-    launch = operation.goal == Operation.GOAL_LAUNCH
+    launch = _leaves_nothing(situation)
     if operation.rollback_of:
         answer.facts.final_state = Cluster.STATE_ERROR if launch else Cluster.STATE_ACTIVE
         answer.facts.status_description = ""
@@ -219,7 +233,7 @@ def _cause(situation: Situation, nodes: Nodes, refusal: Refusal | None) -> Failu
 
 
 def _put_counts_back(situation: Situation, answer: Answer) -> None:
-    if situation.operation.goal != Operation.GOAL_SCALE:
+    if _leaves_nothing(situation):
         return
     for group in situation.cluster.node_groups:
         living = [each for each in group.instances if each.state == Instance.STATE_READY]

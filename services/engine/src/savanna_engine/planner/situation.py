@@ -105,6 +105,28 @@ class Situation:
             if each.state in _OPEN and each.kind != "plan":
                 yield each
 
+    @property
+    def now(self) -> float:
+        """Seconds of the day when the facts were read, as all times in them."""
+        return self.facts.now_time.ToMilliseconds() / 1000
+
+    def booting_since(self, instance: str) -> float | None:
+        """Give the time since when a server is waited for; None when it is not."""
+        made = self.tasks.get(f"create/{instance}")
+        waits = self.tasks.get(f"await/{instance}")
+        if made is None or waits is None or waits.state not in _OPEN:
+            return None
+        return _seconds(made) if made.state == Task.STATE_SUCCEEDED else None
+
+    def boot_seconds(self, instance: str) -> float | None:
+        """Give the time that a server took from being made until it answered; None while it does
+        not."""
+        made = self.tasks.get(f"create/{instance}")
+        waits = self.tasks.get(f"await/{instance}")
+        if made is None or waits is None or waits.state != Task.STATE_SUCCEEDED:
+            return None
+        return _seconds(waits) - _seconds(made)
+
     def made_here(self, instance: str) -> bool:
         """Say whether this operation asked the cloud for an instance."""
         return f"create/{instance}" in self.tasks
@@ -132,6 +154,11 @@ class Situation:
         """Give a task the key under which it is to be stored or was stored."""
         spec.key = self.current_key(spec.key)
         return spec
+
+
+def _seconds(task: facts_service.TaskSummary) -> float:
+    """Give the time at which a task ended."""
+    return task.end_time.ToMilliseconds() / 1000
 
 
 def evidence(situation: Situation) -> Failure:

@@ -48,6 +48,8 @@ class Done:
     spawn: Sequence[TaskSpec] = ()
     conclusion: Conclusion | None = None
     unwanted: Sequence[str] = field(default_factory=tuple)
+    replan_after: float | None = None
+    """Seconds until it is to be planned again in any case."""
 
 
 @dataclass(frozen=True)

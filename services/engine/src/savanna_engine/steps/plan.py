@@ -44,7 +44,7 @@ class PlanStep:
         operation_id = work.body.plan.operation_id
         request = facts_service.GetPlanFactsRequest(operation_id=operation_id)
         facts = await self._facts.GetPlanFacts(request, timeout=20)
-        question = plan.question(facts)
+        question = plan.question(facts, self._limits)
         reply: PlanResponse | Refusal | None = None
         ports: Sequence[int] = ()
         try:
@@ -66,6 +66,7 @@ class PlanStep:
             spawn=answer.specs,
             conclusion=answer.conclusion,
             unwanted=answer.unwanted,
+            replan_after=answer.replan_after,
         )
 
     async def _ports(

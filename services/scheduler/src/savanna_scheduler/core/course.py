@@ -69,6 +69,20 @@ class Course:
 
         self._core.decide(changes.spawn(graph.id, [spec]), stored)
 
+    def plan_later(self, graph: OperationGraph, delay: float) -> None:
+        """Plan again after a delay in seconds; the newest wish counts.
+
+        It is not stored: whoever takes over plans at once.
+        """
+        due = graph.replan_at = self._core.now + delay
+
+        def plan() -> None:
+            if graph.replan_at == due and not graph.is_over:
+                graph.replan_at = None
+                self.plan_again(graph)
+
+        self._core.timers.at(due, plan)
+
     def look_for_more(self, graph: OperationGraph) -> None:
         """Plan again when nothing is left; but a plan that knew of everything and found neither a
         step nor an end would find the same again."""

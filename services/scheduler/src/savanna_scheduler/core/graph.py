@@ -127,6 +127,9 @@ class OperationGraph:
     plan_asked: bool = False
     """The next plan is being stored."""
 
+    replan_at: float | None = None
+    """When it is planned again in any case."""
+
     has_news: bool = True
     """Something happened since the last plan was handed out that it may not know of."""
 
@@ -252,6 +255,12 @@ class OperationGraph:
         spec.CopyFrom(self.plan_spec)
         spec.key = f"plan/{self.plans + 1}"
         return spec
+
+    @property
+    def has_open_plan(self) -> bool:
+        """Say whether a plan waits or is out; without one, whoever takes the operation over plans:
+        the former owner may have meant to do so after a while."""
+        return any(True for _ in self._open_plans())
 
     def _open_plans(self) -> Iterator[TaskNode]:
         # At most one plan is out and one waits, so that the last ones are the open ones.

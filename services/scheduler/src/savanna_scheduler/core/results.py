@@ -118,6 +118,8 @@ class Results:
             course.plan_again(graph)
         else:
             self._follow(node, result)
+        if node.spec.replan:
+            course.plan_again(graph)
         for each in freed:
             self._core.make_ready(each)
         course.go_on(graph)
@@ -129,6 +131,9 @@ class Results:
             return
         for key in result.unwanted:
             course.give_up(graph, key)
+        if result.HasField("replan_after"):
+            delay = result.replan_after.ToMilliseconds() / 1000
+            course.plan_later(graph, max(delay, self._core.policy.least_wait))
         if result.spawn:
             course.spawn(graph, list(result.spawn))
         else:

@@ -180,7 +180,7 @@ class SchedulerCore:
         operation = graph.operation
         if operation.cancel_requested and not operation.cancel_acknowledged:
             self.course.cancel(graph)
-        elif graph.open_tasks == 0:
+        elif not graph.has_open_plan:
             self.course.plan_again(graph)
         for node in nodes:
             self.make_ready(node)

@@ -14,7 +14,11 @@ from savanna_api_gateway.rest.handlers.templates import given_of, read_group
 from savanna_api_gateway.rest.microversion import V2_1
 from savanna_api_gateway.rest.progress import shown_steps
 from savanna_api_gateway.rest.resources.clusters import CLUSTER
-from savanna_api_gateway.rest.resources.groups import group_schema
+from savanna_api_gateway.rest.resources.groups import (
+    GROUPS_SCHEMA_2_1,
+    group_schema,
+    group_schema_2_1,
+)
 from savanna_api_gateway.rest.routing import Route
 from savanna_api_gateway.rest.schemas import BodySchema
 from savanna_api_gateway.rest.settled import SettledSteps
@@ -52,7 +56,14 @@ _SCALE = {
     ),
     "anyOf": [{"required": ["resize_node_groups"]}, {"required": ["add_node_groups"]}],
 }
-_SCALE_2_1 = {**_SCALE, "properties": {**_SCALE["properties"], "on_failure": _ON_FAILURE_SCHEMA}}
+_SCALE_2_1 = {
+    **_SCALE,
+    "properties": {
+        **_SCALE["properties"],
+        "add_node_groups": {"type": "array", "minItems": 1, "items": group_schema_2_1()},
+        "on_failure": _ON_FAILURE_SCHEMA,
+    },
+}
 _VERIFICATION = schemas.mapping({"status": {"type": "string", "enum": ["START"]}})
 _CHANGE = schemas.mapping(
     {
@@ -86,7 +97,9 @@ class ClusterRoutes:
         """Give the routes."""
         create = BodySchema(CLUSTER.create_schema(count=schemas.COUNT))
         create_2_1 = BodySchema(
-            CLUSTER.create_schema(count=schemas.COUNT, on_failure=_ON_FAILURE_SCHEMA)
+            CLUSTER.create_schema(
+                count=schemas.COUNT, on_failure=_ON_FAILURE_SCHEMA, node_groups=GROUPS_SCHEMA_2_1
+            )
         )
         filters = ("plugin_name", "plugin_version", "name")
         return [

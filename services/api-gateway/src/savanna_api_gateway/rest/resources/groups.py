@@ -129,6 +129,8 @@ def _group_fields() -> tuple[Field, ...]:
         ),
         *_SPEC_2,
         _spec_shares(Shown.ALWAYS),
+        # Part of the schemas of later microversions only, and never of answers.
+        Field("node_policy", codecs.node_policy("spec.node_policy"), shown=Shown.NEVER),
     )
 
 
@@ -173,9 +175,12 @@ NODE_GROUP = Resource(
 )
 
 
-def group_schema() -> Schema:
-    """Give the schema of a node group in a request: made from a template, or written inline."""
-    by_template = NODE_GROUP.properties()
+def group_schema(**more: Schema) -> Schema:
+    """Give the schema of a node group in a request: made from a template, or written inline.
+
+    ``more`` are properties of later microversions.
+    """
+    by_template = {**NODE_GROUP.properties(), **more}
     inline = {
         name: schema for name, schema in by_template.items() if name != "node_group_template_id"
     }
@@ -187,6 +192,17 @@ def group_schema() -> Schema:
     }
 
 
+_NODE_POLICY = schemas.mapping(
+    {"min_ready": schemas.size(0), "replace": schemas.size(0), "grace": schemas.size(0)}
+)
+
+
+def group_schema_2_1() -> Schema:
+    """Give the schema of a node group from microversion 2.1 on."""
+    return group_schema(node_policy=_NODE_POLICY)
+
+
+GROUPS_SCHEMA_2_1: Schema = {"type": ["array", "null"], "items": group_schema_2_1()}
 GROUPS_SCHEMA: Schema = {"type": ["array", "null"], "items": group_schema()}
 
 
