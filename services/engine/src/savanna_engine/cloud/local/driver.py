@@ -101,11 +101,9 @@ class LocalCloud:
         """End all processes of a host, then remove its link, its address and its folder."""
         if not instance_id:
             return True
-        folder = self._records.folder(instance_id)
-        if not folder.exists():
-            self._clean(instance_id)
-            return True
-        with self._records.begun(instance_id):
+        # Also where no folder is: without the lock, a host that is just being made would lose
+        # what it has already.
+        with self._records.begun(instance_id) as folder:
             self._clean(instance_id)
             shutil.rmtree(folder, ignore_errors=True)
         return not folder.exists()
