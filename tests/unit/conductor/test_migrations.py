@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import text
+from sqlalchemy import insert, text
 
+from savanna.conductor.v1.cluster_service_pb2 import WatchJournalRequest
+from savanna.operation.v1.operation_pb2 import JournalEntry as Entry
+from savanna_conductor import queries
 from savanna_conductor.main import build
 from savanna_conductor.settings import ConductorSettings
 from savanna_conductor.store import dialect
 from savanna_conductor.store.migrate import migrate
-from savanna_conductor.store.schema import metadata
+from savanna_conductor.store.schema import journal, metadata
 from savanna_kit.errors import FailedPrecondition, InvalidArgument, Unavailable
 
 if TYPE_CHECKING:
@@ -48,6 +51,32 @@ def test_migrating_again_changes_nothing(engine: Engine) -> None:
     migrate(engine)
     with engine.connect() as connection:
         assert connection.execute(text("SELECT value FROM counter")).scalar_one() == 0
+
+
+def test_a_journal_of_the_first_schema_is_kept_entry_by_entry(
+    engine: Engine,
+) -> None:
+    said = [Entry(sequence=n, message="x" * size) for n, size in ((1, 1), (2, 200), (3, 70_000))]
+    migrate(engine, "001_first")
+    with engine.begin() as connection:
+        connection.execute(
+            insert(journal),
+            [
+                {
+                    "sequence": each.sequence,
+                    "project_id": "p",
+                    "cluster_id": "c",
+                    "operation_id": "o",
+                    "body": each.SerializeToString(),
+                }
+                for each in said
+            ],
+        )
+    migrate(engine)
+    with engine.connect() as connection:
+        request = WatchJournalRequest(project_id="p")
+        assert queries.journal_after(connection, request, 0, 10) == said
+        assert queries.journal_after(connection, request, 1, 1) == said[1:2]
 
 
 def test_an_empty_database_is_refused_with_the_line_to_type(

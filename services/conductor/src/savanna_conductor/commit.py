@@ -2,8 +2,8 @@
 session.
 
 The rows that a commit touches are read once, changed in memory in the order of the changes, and
-written once. A commit whose number is the last one's is not applied again: its stored outcome is
-given, so that a lost reply loses nothing.
+written once: a few statements, whatever the number of changes. A commit whose number is the last
+one's is not applied again: its stored outcome is given, so that a lost reply loses nothing.
 """
 
 from __future__ import annotations
@@ -12,12 +12,21 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import select, update
 
 from savanna.cluster.v1 import cluster_pb2
 from savanna.conductor.v1 import execution_service_pb2 as execution
 from savanna.operation.v1 import operation_pb2
-from savanna_conductor import convert, facts, leases, operations, outcomes, queries, telling
+from savanna_conductor import (
+    convert,
+    facts,
+    leases,
+    operations,
+    outcomes,
+    queries,
+    task_rows,
+    telling,
+)
 from savanna_conductor.store import schema
 from savanna_kit.errors import FailedPrecondition, InvalidArgument
 
@@ -27,14 +36,12 @@ if TYPE_CHECKING:
     from sqlalchemy import Row
 
     from savanna_conductor.store.transaction import Transaction
+    from savanna_conductor.task_rows import TaskRow
 
 Task = operation_pb2.Task
 Attempt = operation_pb2.Attempt
 Entry = operation_pb2.JournalEntry
 Verdict = execution.Verdict
-
-MAX_BODY = 4 * 2**20
-"""Bytes of the largest task."""
 
 _ENDS = (Task.STATE_SUCCEEDED, Task.STATE_FAILED, Task.STATE_SKIPPED)
 
@@ -62,35 +69,17 @@ def commit(transaction: Transaction, request: execution.CommitRequest) -> execut
 
 
 @dataclass
-class _TaskRow:
-    """A task as it will be written."""
-
-    operation_id: str
-    spec: operation_pb2.TaskSpec
-    values: dict[str, object]
-    state: Task.State.ValueType
-    epoch: int
-    session_id: str
-    dirty: bool = False
-
-    def change(self, **values: object) -> None:
-        """Set columns."""
-        self.values.update(values)
-        self.dirty = True
-
-
-@dataclass
 class _Work:
     """What a commit is made of, while it is applied."""
 
-    tasks: dict[str, _TaskRow] = field(default_factory=dict)
+    tasks: dict[str, TaskRow] = field(default_factory=dict)
     operations: dict[str, operation_pb2.Operation] = field(default_factory=dict)
     owned: set[str] = field(default_factory=set)
     sessions: dict[str, Row[Any]] = field(default_factory=dict)
     lost_sessions: set[str] = field(default_factory=set)
     taught: dict[str, list[bytes]] = field(default_factory=lambda: defaultdict(list))
     ends: list[execution.EndOperation] = field(default_factory=list)
-    inserts: list[dict[str, object]] = field(default_factory=list)
+    spawned: task_rows.NewTasks = field(default_factory=task_rows.NewTasks)
     keys: dict[str, set[str]] = field(default_factory=dict)
 
 
@@ -123,18 +112,11 @@ class _Commit:
             task_ids.add(getattr(inner, "task_id", ""))
             operation_ids.add(getattr(inner, "operation_id", ""))
             session_ids.add(getattr(inner, "session_id", ""))
-        for row in queries.in_chunks(self._connection, _TASK, schema.task.c.id, task_ids - {""}):
-            self._work.tasks[row.id] = _TaskRow(
-                row.operation_id,
-                operation_pb2.TaskSpec.FromString(row.spec),
-                {"task_id": row.id, **{name: row._mapping[name] for name in _WRITTEN}},
-                row.state,
-                row.epoch,
-                row.session_id,
-            )
-            operation_ids.add(row.operation_id)
+        self._work.tasks = task_rows.load(self._connection, task_ids - {""})
+        for task in self._work.tasks.values():
+            operation_ids.add(task.operation_id)
             # Also of sessions that had a task before: the journal names their engines.
-            session_ids.add(row.session_id)
+            session_ids.add(task.session_id)
         for row in queries.in_chunks(
             self._connection,
             select(schema.operation),
@@ -156,13 +138,8 @@ class _Commit:
             return Verdict(code=Verdict.CODE_STALE)
         if not leases.is_alive(self._work.sessions.get(change.session_id), self._now):
             return Verdict(code=Verdict.CODE_SESSION_ENDED)
-        task.state, task.epoch, task.session_id = (
-            Task.STATE_ASSIGNED,
-            change.epoch,
-            change.session_id,
-        )
-        task.change(started=self._now)
-        if not task.values["polled"]:
+        task.hand_out(change.session_id, self._now)
+        if not task.polled:
             self._tell(task, Entry.KIND_TASK_ASSIGNED)
         operations.note_start(self._transaction, self._work.operations[task.operation_id])
         return Verdict(code=Verdict.CODE_APPLIED)
@@ -181,13 +158,12 @@ class _Commit:
             return Verdict(code=Verdict.CODE_SESSION_ALIVE)
         if change.facts and not self._teach(task, change.facts):
             return Verdict(code=Verdict.CODE_INVALID)
-        task.state = change.state
         failure = change.failure if change.HasField("failure") else None
-        task.change(ended=self._now, failure=failure.SerializeToString() if failure else b"")
-        if change.outcome == Attempt.OUTCOME_FAILED:
-            task.change(failed_attempts=_number(task.values["failed_attempts"]) + 1)
-        if lost:
-            task.change(lost_attempts=_number(task.values["lost_attempts"]) + 1)
+        task.end(change.state, failure.SerializeToString() if failure else b"", self._now)
+        if lost or change.outcome == Attempt.OUTCOME_FAILED:
+            task.lost_attempts += lost
+            task.failed_attempts += not lost
+            task.note_all()
         self._tell(task, Entry.KIND_TASK_ENDED, change.outcome, failure)
         return Verdict(code=Verdict.CODE_APPLIED)
 
@@ -204,18 +180,17 @@ class _Commit:
         not_yet = change.outcome == Attempt.OUTCOME_NOT_YET
         failure = change.failure if change.HasField("failure") else None
         task.state = Task.STATE_PENDING
-        task.change(
-            not_before=self._now + change.delay.ToMicroseconds(),
-            failed_attempts=_number(task.values["failed_attempts"]) + failed,
-            lost_attempts=_number(task.values["lost_attempts"]) + lost,
-        )
+        task.not_before = self._now + change.delay.ToMicroseconds()
+        task.failed_attempts += failed
+        task.lost_attempts += lost
         if failure is not None:
-            task.change(failure=failure.SerializeToString())
-        if not_yet and not task.values["waiting_since"]:
-            task.change(waiting_since=self._now)
+            task.failure = failure.SerializeToString()
+        if not_yet and not task.waiting_since:
+            task.waiting_since = self._now
         # A poll that changes nothing is not told, nor is the next hand-out: one attempt to readers.
         silent = not_yet and not change.facts
-        task.change(polled=silent)
+        task.polled = silent
+        task.note_all()
         if not silent:
             self._tell(task, Entry.KIND_TASK_RETRIED, change.outcome, failure)
         return Verdict(code=Verdict.CODE_APPLIED)
@@ -226,8 +201,7 @@ class _Commit:
             return Verdict(code=Verdict.CODE_NOT_OWNED)
         if task.state != Task.STATE_PENDING:
             return Verdict(code=Verdict.CODE_STALE)
-        task.state = Task.STATE_SKIPPED
-        task.change(ended=self._now)
+        task.end(Task.STATE_SKIPPED, task.failure, self._now)
         self._tell(task, Entry.KIND_TASK_SKIPPED)
         return Verdict(code=Verdict.CODE_APPLIED)
 
@@ -240,23 +214,12 @@ class _Commit:
         for spec in change.tasks:
             if spec.key in known:
                 continue
-            if spec.ByteSize() > MAX_BODY:
-                raise InvalidArgument(
-                    f"task '{spec.key}' has {spec.ByteSize()} bytes, {MAX_BODY} are the most",
-                    reason="TASK_TOO_LARGE",
-                )
             known.add(spec.key)
-            row = operations.task_row(operation.id, spec, len(known), self._now)
-            self._work.inserts.append(row)
-            verdict.spawned.append(
-                Task(
-                    id=str(row["id"]),
-                    operation_id=operation.id,
-                    spec=spec,
-                    state=Task.STATE_PENDING,
-                )
+            task_id = self._work.spawned.add(operation.id, spec, len(known))
+            verdict.spawned.add(
+                id=task_id, operation_id=operation.id, spec=spec, state=Task.STATE_PENDING
             )
-            telling.task_created(self._transaction, operation, str(row["id"]), spec)
+            telling.task_created(self._transaction, operation, task_id, spec)
         return verdict
 
     def _end_operation(self, change: execution.EndOperation) -> Verdict:
@@ -283,15 +246,8 @@ class _Commit:
 
     def _store(self) -> None:
         connection = self._connection
-        if self._work.inserts:
-            connection.execute(insert(schema.task), self._work.inserts)
-        changed = [
-            {**task.values, "state": task.state, "epoch": task.epoch, "session_id": task.session_id}
-            for task in self._work.tasks.values()
-            if task.dirty
-        ]
-        if changed:
-            connection.execute(_UPDATE_TASK, changed)
+        self._work.spawned.store(connection, self._now)
+        task_rows.store(connection, self._work.tasks.values())
         if self._work.lost_sessions:
             leases.end_sessions(self._transaction, self._work.lost_sessions)
         for operation_id, taught in self._work.taught.items():
@@ -308,7 +264,7 @@ class _Commit:
     def _owns(self, operation_id: str) -> bool:
         return operation_id in self._work.owned
 
-    def _held(self, task_id: str, epoch: int, session_id: str) -> _TaskRow | Verdict:
+    def _held(self, task_id: str, epoch: int, session_id: str) -> TaskRow | Verdict:
         """Find a task that this attempt still holds, or say why not."""
         task = self._work.tasks.get(task_id)
         if task is None or not self._owns(task.operation_id):
@@ -327,7 +283,7 @@ class _Commit:
         self._work.lost_sessions.add(session_id)
         return True
 
-    def _teach(self, task: _TaskRow, data: bytes) -> bool:
+    def _teach(self, task: TaskRow, data: bytes) -> bool:
         try:
             facts.parse(data)
         except InvalidArgument:
@@ -344,43 +300,25 @@ class _Commit:
 
     def _tell(
         self,
-        task: _TaskRow,
+        task: TaskRow,
         kind: Entry.Kind.ValueType,
         outcome: Attempt.Outcome.ValueType = Attempt.OUTCOME_UNSPECIFIED,
         failure: operation_pb2.Failure | None = None,
     ) -> None:
         operation = self._work.operations[task.operation_id]
         session = self._work.sessions.get(task.session_id)
-        entry = telling.task_entry(operation, str(task.values["task_id"]), task.spec, kind)
+        spec = operation_pb2.TaskSpec.FromString(task.spec)
+        entry = telling.task_entry(operation, task.id, spec, kind)
         entry.epoch = task.epoch
         entry.engine_id = session.engine_id if session is not None else ""
         entry.outcome = outcome
-        entry.state = Task.State.Name(task.state).removeprefix("STATE_")
+        entry.state = _STATES[task.state]
         if failure is not None:
             entry.failure.CopyFrom(failure)
         self._transaction.tell(entry)
 
 
-_WRITTEN = (
-    "failed_attempts",
-    "lost_attempts",
-    "not_before",
-    "waiting_since",
-    "started",
-    "ended",
-    "polled",
-    "failure",
-)
-_TASK = select(*(each for each in schema.task.c if each.name != "body"))
-_UPDATE_TASK = (
-    update(schema.task)
-    .where(schema.task.c.id == bindparam("task_id"))
-    .values({name: bindparam(name) for name in (*_WRITTEN, "state", "epoch", "session_id")})
-)
-
-
-def _number(value: object) -> int:
-    return value if isinstance(value, int) else 0
+_STATES = {number: name.removeprefix("STATE_") for name, number in operation_pb2.Task.State.items()}
 
 
 def _final_state(taught: Iterable[bytes]) -> cluster_pb2.Cluster.State.ValueType:

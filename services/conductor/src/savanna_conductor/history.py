@@ -34,9 +34,9 @@ def history(connection: Connection, operation_id: str) -> list[operation_pb2.Tas
     table = schema.journal
     query = select(table.c.body).where(table.c.operation_id == operation_id)
     for body in connection.execute(query.order_by(table.c.sequence)).scalars():
-        entry = Entry.FromString(body)
-        if entry.kind in _OF_ATTEMPTS:
-            _note(attempts[entry.task_id], entry)
+        for entry in messages.WatchJournalResponse.FromString(body).entries:
+            if entry.kind in _OF_ATTEMPTS:
+                _note(attempts[entry.task_id], entry)
     tasks = queries.tasks(connection, [operation_id])
     _note_running(connection, tasks, attempts)
     return [operation_pb2.TaskHistory(task=task, attempts=attempts[task.id]) for task in tasks]

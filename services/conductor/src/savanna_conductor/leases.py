@@ -96,6 +96,7 @@ def _take_over(transaction: Transaction, scheduler_ids: Sequence[str]) -> None:
         .where(schema.operation.c.owner.in_(scheduler_ids))
         .values(owner=None)
     )
+    transaction.concerns_schedulers = True
 
 
 def renew_sessions(

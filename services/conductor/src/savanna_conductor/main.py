@@ -13,7 +13,7 @@ from savanna.conductor.v1 import (
     execution_service_pb2_grpc,
     facts_service_pb2_grpc,
 )
-from savanna_conductor import upkeep
+from savanna_conductor import deadlines, upkeep
 from savanna_conductor.keys import Secrets
 from savanna_conductor.services.catalog import CatalogService
 from savanna_conductor.services.clusters import ClusterService
@@ -44,7 +44,7 @@ def build(given: ConductorSettings) -> serving.Parts:
     except BaseException:
         engine.dispose()
         raise
-    store = Store(engine, readers=given.readers)
+    store = Store(engine, readers=given.readers, limits=deadlines.limits(given))
 
     @asynccontextmanager
     async def closing() -> AsyncIterator[None]:
@@ -58,7 +58,7 @@ def build(given: ConductorSettings) -> serving.Parts:
         listen=given.listen,
         drain_seconds=given.drain_seconds,
         resources=[closing()],
-        loops=[partial(upkeep.keep_tidy, store)],
+        loops=[partial(upkeep.keep_tidy, store), partial(deadlines.keep, store)],
         served=_served(store, secrets, given),
     )
 

@@ -49,6 +49,7 @@ def create(transaction: Transaction, operation: Operation) -> Operation:
     blocker = blocker_of(operation, open_operations(transaction, operation.cluster_id))
     operation.state = Operation.STATE_HELD if blocker else Operation.STATE_PENDING
     operation.held_reason = _held_reason(operation, blocker) if blocker else ""
+    _set_deadline(transaction, operation)
     transaction.connection.execute(
         insert(schema.operation).values(
             id=operation.id,
@@ -70,6 +71,12 @@ def create(transaction: Transaction, operation: Operation) -> Operation:
     transaction.connection.execute(insert(schema.task).values(row))
     telling.task_created(transaction, operation, str(row["id"]), spec)
     return operation
+
+
+def _set_deadline(transaction: Transaction, operation: Operation) -> None:
+    limit = transaction.limits.get(operation.goal)
+    if limit and operation.state == Operation.STATE_PENDING:
+        operation.deadline.FromMicroseconds(transaction.now + int(limit * 1_000_000))
 
 
 def _held_reason(operation: Operation, blocker: Operation) -> str:
@@ -357,6 +364,7 @@ def _release_held(transaction: Transaction, cluster_id: str) -> None:
             return
         operation.state = Operation.STATE_PENDING
         operation.held_reason = ""
+        _set_deadline(transaction, operation)
         _save(transaction, operation)
         telling.operation_changed(transaction, operation)
         if operation.job_id:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 from collections import defaultdict
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, false, func, or_, select
@@ -294,7 +295,14 @@ def journal_after(
     if request.operation_id:
         query = query.where(table.c.operation_id == request.operation_id)
     bodies = connection.execute(query.order_by(table.c.sequence).limit(limit)).scalars()
-    return [operation_pb2.JournalEntry.FromString(body) for body in bodies]
+    entries = (
+        entry
+        for body in bodies
+        for entry in cluster_service_pb2.WatchJournalResponse.FromString(body).entries
+        # A row may begin before the position: it has the number of its last entry.
+        if entry.sequence > sequence
+    )
+    return list(islice(entries, limit))
 
 
 def journal_head(connection: Connection) -> int:

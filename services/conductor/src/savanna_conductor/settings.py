@@ -34,3 +34,15 @@ class ConductorSettings(ServiceSettings):
     look_seconds: float = Field(
         0.25, description="How often waiting calls look for what other conductors wrote.", gt=0
     )
+    launch_deadline_seconds: float = Field(
+        7200.0, description="How long a launch may take; 0 for as long as it wants.", ge=0
+    )
+    scale_deadline_seconds: float = Field(
+        7200.0, description="How long a scale may take; 0 for as long as it wants.", ge=0
+    )
+    delete_deadline_seconds: float = Field(
+        3600.0, description="How long a delete may take; 0 for as long as it wants.", ge=0
+    )
+    job_deadline_seconds: float = Field(
+        0.0, description="How long a job may take; 0 for as long as it wants.", ge=0
+    )

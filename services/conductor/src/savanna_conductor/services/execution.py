@@ -59,7 +59,7 @@ class ExecutionService(stubs.ExecutionServiceServicer):
         """Take operations; wait for some when there are none."""
         deadline = asyncio.get_running_loop().time() + request.wait.ToMilliseconds() / 1000
         while True:
-            change = self._store.next_change()
+            change = self._store.next_call()
             response = await self._claim(request)
             left = deadline - asyncio.get_running_loop().time()
             if response.graphs or response.cancels or left <= 0:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 
-def migrate(engine: Engine) -> None:
-    """Bring a database to the newest schema; an empty one gets all of it.
+def migrate(engine: Engine, revision: str = "head") -> None:
+    """Bring a database to the newest schema, or to a named one; an empty one gets all of it.
 
     Running it again changes nothing.
     """
@@ -34,7 +34,7 @@ def migrate(engine: Engine) -> None:
     ):
         dialect.become_writer(connection)
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        command.upgrade(config, revision)
 
 
 def require_current(engine: Engine) -> None:

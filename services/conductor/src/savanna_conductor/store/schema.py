@@ -174,6 +174,7 @@ engine_session = Table(
 journal = Table(
     "journal",
     metadata,
+    # A row holds what one transaction told of one operation: its number is that of its last entry.
     Column("sequence", BigInteger, primary_key=True, autoincrement=False),
     Column("project_id", String(64), nullable=False),
     Column("cluster_id", String(64), nullable=False),

@@ -21,6 +21,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from sqlalchemy import insert, update
 from sqlalchemy.exc import DBAPIError, OperationalError
 
+from savanna.conductor.v1.cluster_service_pb2 import WatchJournalResponse
+from savanna.operation.v1 import operation_pb2
 from savanna_conductor.store import dialect, schema
 from savanna_kit import logs
 from savanna_kit.coalescer import Coalescer
@@ -28,14 +30,19 @@ from savanna_kit.errors import Unavailable
 from savanna_kit.executors import BoundedExecutor
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Engine
+    from collections.abc import Iterable, Iterator, Mapping
 
-    from savanna.operation.v1 import operation_pb2
+    from sqlalchemy import Connection, Engine
 
 log = logs.get_logger(__name__)
 
 T = TypeVar("T")
 JOURNAL = "journal"
+_ENTRIES_OF_A_ROW = 200
+_OF_OPERATIONS = (
+    operation_pb2.JournalEntry.KIND_OPERATION_CREATED,
+    operation_pb2.JournalEntry.KIND_OPERATION_CHANGED,
+)
 
 
 @dataclass
@@ -46,10 +53,17 @@ class Transaction:
     connection: Connection
     now: int
     told: list[operation_pb2.JournalEntry] = field(default_factory=list)
+    concerns_schedulers: bool = False
+    """Whether there may be something to claim afterwards, or a cancel."""
+
+    limits: Mapping[int, float] = field(default_factory=dict)
+    """Seconds that operations may take, by goal."""
 
     def tell(self, entry: operation_pb2.JournalEntry) -> None:
         """Add an entry to the journal; sequence and time are filled in at the end."""
         self.told.append(entry)
+        if entry.kind in _OF_OPERATIONS:
+            self.concerns_schedulers = True
 
 
 Write = Callable[[Transaction], Any]
@@ -63,12 +77,16 @@ class Store:
     ``Unavailable`` when the database does not answer.
     """
 
-    def __init__(self, engine: Engine, *, readers: int = 4) -> None:
+    def __init__(
+        self, engine: Engine, *, readers: int = 4, limits: Mapping[int, float] | None = None
+    ) -> None:
         self._engine = engine
+        self._limits = limits or {}
         self._readers = BoundedExecutor("conductor-read", readers)
         self._writer = BoundedExecutor("conductor-write", 1)
         self._writes: Coalescer[Write, Any] = Coalescer(self._write_group, limit=128)
         self._changed = asyncio.Event()
+        self._called = asyncio.Event()
 
     async def write(self, function: Callable[[Transaction], T]) -> T:
         """Run a function in a writing transaction, shared with others; returns after the commit."""
@@ -83,6 +101,11 @@ class Store:
         """Give what is set by the next write of this process; taken before a look, it misses
         nothing that the look did not see."""
         return self._changed
+
+    def next_call(self) -> asyncio.Event:
+        """Give what is set by the next write of this process that schedulers may wait for; most
+        writes are their own."""
+        return self._called
 
     @staticmethod
     async def wait_for_change(change: asyncio.Event, seconds: float) -> None:
@@ -100,11 +123,14 @@ class Store:
         self._engine.dispose()
 
     async def _write_group(self, functions: Sequence[Write]) -> Sequence[Any]:
-        results: list[Any] = await self._writer.run(
+        results, concerns_schedulers = await self._writer.run(
             self._tried, lambda: self._write_once(functions)
         )
         change, self._changed = self._changed, asyncio.Event()
         change.set()
+        if concerns_schedulers:
+            call, self._called = self._called, asyncio.Event()
+            call.set()
         return results
 
     def _tried(self, once: Callable[[], T]) -> T:
@@ -119,10 +145,11 @@ class Store:
         except DBAPIError as error:
             raise _unavailable(error) from error
 
-    def _write_once(self, functions: Sequence[Write]) -> list[Any]:
+    def _write_once(self, functions: Sequence[Write]) -> tuple[list[Any], bool]:
         with dialect.for_writing(self._engine.connect()) as connection:
             outer = connection.begin()
-            transaction = Transaction(connection, dialect.become_writer(connection))
+            now = dialect.become_writer(connection)
+            transaction = Transaction(connection, now, limits=self._limits)
             if len(functions) == 1:
                 # Alone, it needs no savepoint: its failure is that of the whole.
                 try:
@@ -130,7 +157,7 @@ class Store:
                 except Exception as error:
                     if _concerns_all(error):
                         raise
-                    return [error]
+                    return [error], False
             else:
                 results = [_in_savepoint(transaction, each) for each in functions]
             _write_journal(transaction)
@@ -143,7 +170,7 @@ class Store:
                     "stored: ask again",
                     reason="COMMIT_UNKNOWN",
                 ) from error
-        return results
+        return results, transaction.concerns_schedulers
 
     def _read_once(self, function: Callable[[Connection], T]) -> T:
         with dialect.for_reading(self._engine.connect()) as connection, connection.begin():
@@ -197,18 +224,37 @@ def _write_journal(transaction: Transaction) -> None:
         .values(value=schema.counter.c.value + len(entries))
         .returning(schema.counter.c.value)
     ).scalar_one()
-    first = counted - len(entries) + 1
+    number = counted - len(entries)
+    now = Timestamp()
+    now.FromMicroseconds(transaction.now)
     rows = []
-    for number, entry in enumerate(entries, start=first):
-        entry.sequence = number
-        entry.time.FromMicroseconds(transaction.now)
+    for told in _by_operation(entries):
+        for each in told:
+            number += 1
+            each.sequence = number
+            each.time.CopyFrom(now)
         rows.append(
             {
                 "sequence": number,
-                "project_id": entry.project_id,
-                "cluster_id": entry.cluster_id,
-                "operation_id": entry.operation_id,
-                "body": entry.SerializeToString(),
+                "project_id": told[0].project_id,
+                "cluster_id": told[0].cluster_id,
+                "operation_id": told[0].operation_id,
+                "body": WatchJournalResponse(entries=told).SerializeToString(),
             }
         )
     transaction.connection.execute(insert(schema.journal), rows)
+
+
+def _by_operation(
+    entries: Iterable[operation_pb2.JournalEntry],
+) -> Iterator[list[operation_pb2.JournalEntry]]:
+    """Put what one transaction tells of one operation together, in rows of bounded size.
+
+    What it tells of others at the same moment comes before or after.
+    """
+    told: dict[tuple[str, str], list[operation_pb2.JournalEntry]] = {}
+    for each in entries:
+        told.setdefault((each.cluster_id, each.operation_id), []).append(each)
+    for mine in told.values():
+        for start in range(0, len(mine), _ENTRIES_OF_A_ROW):
+            yield mine[start : start + _ENTRIES_OF_A_ROW]
