@@ -503,13 +503,15 @@ async def test_tokens_tell_projects_apart(tmp_path: Path) -> None:
 async def test_nobody_can_claim_a_project_by_metadata(tmp_path: Path) -> None:
     (tmp_path / "tokens.yaml").write_text(TOKENS)
     async with opened(tmp_path, auth=f"tokens={tmp_path}/tokens.yaml") as front:
-        claims = [
-            ("authorization", "Bearer t1"),
-            ("x-savanna-project", "p2"),
-            ("x-savanna-roles", "admin"),
-        ]
+        request = clu.CreateClusterRequest(cluster=cluster())
+        claims = [("authorization", "Bearer t1"), ("x-savanna-roles", "admin")]
+        with pytest.raises(errors.PermissionDenied, match="not of project 'p2'"):
+            await front.clusters.CreateCluster(
+                request, metadata=[*claims, ("x-savanna-project", "p2")]
+            )
+        assert front.memory.clusters == {}
         made = await front.clusters.CreateCluster(
-            clu.CreateClusterRequest(cluster=cluster()), metadata=claims
+            request, metadata=[*claims, ("x-savanna-project", "p1")]
         )
         assert made.cluster.project_id == "p1"
 
