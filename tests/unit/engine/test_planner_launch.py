@@ -293,6 +293,23 @@ def test_a_plugin_that_refuses_midway_is_not_asked_again_and_its_words_are_kept(
     assert set(walk.names(Instance.STATE_DELETED)) == set(walk.instances())
 
 
+def test_a_server_that_is_asked_for_while_the_way_back_is_planned_is_deleted_after_that() -> None:
+    walk = fake(worker=2)
+    walk.plan()
+    walk.do("prepare-cluster", "create/c1-master-0")
+    walk.reply = lambda _: Refusal("this can not be repaired")
+    walk.begin_plan()
+    walk.begin("create/c1-worker-1")
+    walk.end_plan()
+
+    assert "delete/c1-worker-1" not in walk.tasks
+    walk.stop("create/c1-worker-1")
+    conclusion = walk.finish()
+
+    assert conclusion.state == FAILED
+    assert set(walk.names(Instance.STATE_DELETED)) == set(walk.instances())
+
+
 def test_a_cancelled_launch_leaves_nothing() -> None:
     walk = fake(worker=2)
     walk.plan()

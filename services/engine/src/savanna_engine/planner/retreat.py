@@ -151,10 +151,9 @@ def _remove(
         spec = situation.again(specs.delete(situation.cluster, instance, limits))
         if situation.has_failed(spec.key):
             residue.append(instance.name)
-        # The cloud is being asked for it: deleting waits until that request is over.
-        elif spec.key not in situation.tasks and not situation.is_running(
-            f"create/{instance.name}"
-        ):
+        # The cloud is being asked for it, or may be before this plan is heard of: deleting waits
+        # until that is over.
+        elif spec.key not in situation.tasks and not situation.is_open(f"create/{instance.name}"):
             answer.specs.append(spec)
     return residue
 

@@ -86,6 +86,11 @@ class Situation:
         task = self.tasks.get(key)
         return task is not None and task.state == Task.STATE_ASSIGNED
 
+    def is_open(self, key: str) -> bool:
+        """Say whether a task waits or runs."""
+        task = self.tasks.get(key)
+        return task is not None and task.state in _OPEN
+
     @cached_property
     def is_busy(self) -> bool:
         """Say whether engines have tasks other than plans: then nothing may end yet."""
