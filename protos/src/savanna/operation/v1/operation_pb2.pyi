@@ -150,6 +150,8 @@ class Operation(_message.Message):
     ROLLBACK_OF_FIELD_NUMBER: _builtins.int
     ON_FAILURE_FIELD_NUMBER: _builtins.int
     IS_COMPLETING_FIELD_NUMBER: _builtins.int
+    DEADLINE_FIELD_NUMBER: _builtins.int
+    DEADLINE_EXCEEDED_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """UUID."""
     project_id: _builtins.str
@@ -182,6 +184,8 @@ class Operation(_message.Message):
     """What becomes of what was made when the goal can not be reached. A cancel always leads back."""
     is_completing: _builtins.bool
     """Whether its cluster is of use already and it only completes the rest: it holds back nothing but other changes."""
+    deadline_exceeded: _builtins.bool
+    """Whether its deadline passed before it ended: it fails with reason DEADLINE_EXCEEDED."""
     @_builtins.property
     def failure(self) -> Global___Failure:
         """Why it failed; unset otherwise."""
@@ -201,6 +205,12 @@ class Operation(_message.Message):
     @_builtins.property
     def tasks(self) -> Global___TaskCounts:
         """Number of its tasks by state."""
+
+    @_builtins.property
+    def deadline(self) -> _timestamp_pb2.Timestamp:
+        """When it must have ended, by the clock of the database; then it is led to its end as a failure. Unset means never,
+        and while it is held.
+        """
 
     def __init__(
         self,
@@ -226,10 +236,12 @@ class Operation(_message.Message):
         rollback_of: _builtins.str = ...,
         on_failure: Global___OnFailure.ValueType = ...,
         is_completing: _builtins.bool = ...,
+        deadline: _timestamp_pb2.Timestamp | None = ...,
+        deadline_exceeded: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "failure", b"failure", "start_time", b"start_time", "tasks", b"tasks"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "deadline", b"deadline", "end_time", b"end_time", "failure", b"failure", "start_time", b"start_time", "tasks", b"tasks"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel_acknowledged", b"cancel_acknowledged", "cancel_requested", b"cancel_requested", "cluster_id", b"cluster_id", "cluster_name", b"cluster_name", "create_time", b"create_time", "detail", b"detail", "end_time", b"end_time", "failure", b"failure", "goal", b"goal", "held_reason", b"held_reason", "id", b"id", "is_completing", b"is_completing", "job_id", b"job_id", "on_failure", b"on_failure", "project_id", b"project_id", "retry_of", b"retry_of", "rollback_of", b"rollback_of", "start_time", b"start_time", "state", b"state", "tasks", b"tasks", "traceparent", b"traceparent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel_acknowledged", b"cancel_acknowledged", "cancel_requested", b"cancel_requested", "cluster_id", b"cluster_id", "cluster_name", b"cluster_name", "create_time", b"create_time", "deadline", b"deadline", "deadline_exceeded", b"deadline_exceeded", "detail", b"detail", "end_time", b"end_time", "failure", b"failure", "goal", b"goal", "held_reason", b"held_reason", "id", b"id", "is_completing", b"is_completing", "job_id", b"job_id", "on_failure", b"on_failure", "project_id", b"project_id", "retry_of", b"retry_of", "rollback_of", b"rollback_of", "start_time", b"start_time", "state", b"state", "tasks", b"tasks", "traceparent", b"traceparent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
