@@ -16,10 +16,11 @@ from savanna.operation.v1.operation_pb2 import (
     Operation,
 )
 from savanna.simulator.v1.simulator_service_pb2 import AddBehaviorsRequest, Behavior
-from tests.e2e.meshes import servers_of, simulated_mesh, simulator_of, user_of
+from tests.e2e.meshes import QUICK, servers_of, simulated_mesh, simulator_of, user_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from savanna_all_in_one.mesh import Mesh
 
@@ -109,3 +110,21 @@ async def test_a_cluster_serves_while_slow_hosts_are_made(mesh: Mesh) -> None:
         cluster = await user.cluster("early")
         assert (cluster.state, cluster.status_description) == (Cluster.STATE_ACTIVE, "")
         await user.delete("early")
+
+
+async def test_a_launch_that_takes_too_long_fails_and_leaves_nothing(
+    tmp_path: Path,
+) -> None:
+    settings = {**QUICK, "CONDUCTOR": {**QUICK["CONDUCTOR"], "LAUNCH_DEADLINE_SECONDS": "1"}}
+    database = f"sqlite:///{tmp_path}/savanna.db"
+    with simulated_mesh(tmp_path, database, settings, engines=1) as mesh:
+        slow = Behavior(name_glob="late-*", boot_time=Duration(seconds=60))
+        async with user_of(mesh) as user, simulator_of(mesh) as simulator:
+            await simulator.AddBehaviors(AddBehaviorsRequest(behaviors=[slow]))
+            begun = await user.launch("late", workers=1)
+            launch = await user.client.wait(begun.operation.id)
+            assert launch.state == Operation.STATE_FAILED
+            assert launch.failure.reason == "DEADLINE_EXCEEDED"
+            cluster = await user.cluster("late")
+            assert "was not done before its deadline" in cluster.status_description
+            assert await servers_of(mesh, cluster.id) == []

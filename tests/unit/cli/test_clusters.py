@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import re
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -251,6 +252,18 @@ async def test_users_choose_what_becomes_of_a_failure(stage: Stage, shell: Shell
     assert list(stage.memory.operations.values())[-1].on_failure == ON_FAILURE_CONTINUE
     wrong = await shell("cluster", "scale", "demo", "w=3", "--on-failure", "pray")
     assert "'rollback', 'keep', 'continue'" in wrong.err
+
+
+async def test_what_is_under_way_and_until_when_is_shown(stage: Stage, shell: Shell) -> None:
+    await shell.launch()
+    [operation] = stage.memory.operations.values()
+    stage.memory.clusters[operation.cluster_id].operation_id = operation.id
+    operation.deadline.FromSeconds(int(time.time()) + 7260)
+    shown = await shell("cluster", "show", "demo")
+    assert re.search(r"launch of demo, begun \d+ s ago, deadline in 2 h 0\d min", shown.out)
+    assert "in 2 h 0" in (await shell("operation", "show", operation.id)).out
+    operation.deadline.FromSeconds(1)
+    assert "deadline passed" in (await shell("cluster", "show", "demo")).out
 
 
 async def test_what_is_not_there_exits_with_3(shell: Shell) -> None:

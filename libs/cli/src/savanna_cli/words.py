@@ -120,6 +120,14 @@ def ago(stamp: Timestamp, now: datetime) -> str:
     return f"{passed} s ago"
 
 
+def until(stamp: Timestamp, now: datetime) -> str:
+    """Give "in 1 h 59 min" or "passed"; "" for a time that is not set."""
+    if not moment(stamp):
+        return ""
+    rest = moment(stamp) - now.timestamp()
+    return f"in {seconds(rest)}" if rest > 0 else "passed"
+
+
 def size(number: int) -> str:
     """Give a number of bytes: "812 B", "1.3 MiB"."""
     value, units = float(number), ("B", "KiB", "MiB", "GiB")

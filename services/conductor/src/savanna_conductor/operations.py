@@ -174,16 +174,13 @@ def end(
 
 
 def _ran_jobs(transaction: Transaction, operation: Operation) -> bool:
-    """Say whether a cluster was used by jobs while an operation completed it."""
+    """Say whether a cluster had jobs while an operation completed it."""
     if not operation.is_completing:
         return False
     table = schema.operation
-    query = select(table.c.id).where(
-        table.c.cluster_id == operation.cluster_id,
-        table.c.goal == Operation.GOAL_RUN_JOB,
-        table.c.created > operation.create_time.ToMicroseconds(),
-    )
-    return bool(transaction.connection.execute(query.limit(1)).all())
+    is_job = table.c.goal == Operation.GOAL_RUN_JOB
+    query = select(table.c.id).where(table.c.cluster_id == operation.cluster_id, is_job)
+    return transaction.connection.execute(query.limit(1)).first() is not None
 
 
 def _end_transient(transaction: Transaction, cluster_id: str) -> None:

@@ -102,10 +102,11 @@ async def show_cluster(session: Session, name: str, form: Form) -> None:
     """Show a cluster by name or id: state, hosts, its own web pages, what to do next."""
     async with session.connect() as client:
         found = (await client.clusters.GetCluster(pb.GetClusterRequest(id=name))).cluster
+        changing = await client.operation(found.operation_id) if found.operation_id else None
     if form is not Form.TABLE:
         session.show_message(form, found)
         return
-    views.tell(session, found)
+    views.tell(session, found, changing)
 
 
 @cluster.command("scale")

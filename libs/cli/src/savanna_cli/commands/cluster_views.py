@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from savanna.cluster.v1.cluster_pb2 import NodeGroup
+    from savanna.operation.v1.operation_pb2 import Operation
     from savanna_cli.session import Session
 
 _ACTIVE, _ERROR = Cluster.STATE_ACTIVE, Cluster.STATE_ERROR
@@ -31,8 +32,8 @@ def row(each: Cluster, now: datetime) -> tuple[str | Text, ...]:
     )
 
 
-def tell(session: Session, found: Cluster) -> None:
-    """Show one."""
+def tell(session: Session, found: Cluster, changing: Operation | None = None) -> None:
+    """Show one, with the operation that changes it now."""
     state = words.cluster_state(found.state)
     since = words.ago(found.update_time, session.now()) or words.ago(
         found.create_time, session.now()
@@ -51,6 +52,7 @@ def tell(session: Session, found: Cluster) -> None:
         ("plugin", f"{found.plugin_name} {found.plugin_version}"),
         ("description", found.description),
         ("made", words.ago(found.create_time, session.now())),
+        ("under way", _under_way(changing, session.now())),
         *watching.pages(found),
     ]
     output.show(session.out, output.facts(pairs, indent=2))
@@ -58,6 +60,18 @@ def tell(session: Session, found: Cluster) -> None:
     _tell_hosts(session, found)
     session.out.print()
     output.show(session.out, output.facts([("next", each) for each in _next(found)], indent=2))
+
+
+def _under_way(changing: Operation | None, now: datetime) -> str:
+    if changing is None:
+        return ""
+    deadline = words.until(changing.deadline, now)
+    parts = [
+        words.goal(changing),
+        f"begun {words.ago(changing.create_time, now)}",
+        f"deadline {deadline}" if deadline else "",
+    ]
+    return ", ".join(each for each in parts if each)
 
 
 def tell_plan(session: Session, found: Cluster) -> None:

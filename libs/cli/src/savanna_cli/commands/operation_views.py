@@ -67,6 +67,7 @@ def tell(session: Session, answer: GetOperationResponse, *, every: bool) -> None
         ("held", found.held_reason),
         ("cancel", "asked for" if found.cancel_requested else ""),
         ("begun", words.ago(found.create_time, now)),
+        ("deadline", "" if found.HasField("end_time") else words.until(found.deadline, now)),
         ("next", Text(_next(found), style="bold")),
     ]
     output.show(session.out, output.facts(pairs, indent=2))

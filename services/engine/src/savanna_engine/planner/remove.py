@@ -12,6 +12,7 @@ from savanna.operation.v1.operation_pb2 import Failure, Operation
 from savanna.scheduler.v1.scheduler_service_pb2 import Conclusion
 from savanna_engine.planner import specs
 from savanna_engine.planner.answer import Answer, Limits
+from savanna_engine.planner.situation import too_late
 
 if TYPE_CHECKING:
     from savanna_engine.planner.situation import Situation
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 def decide(situation: Situation, limits: Limits) -> Answer:
     """Delete every instance that may exist, also those that were only planned."""
     answer = Answer()
+    if situation.operation.deadline_exceeded:
+        return _give_up(situation)
     deletes = [
         situation.again(specs.delete(situation.cluster, each, limits))
         for each in situation.instances.values()
@@ -34,6 +37,16 @@ def decide(situation: Situation, limits: Limits) -> Answer:
         answer.conclusion = Conclusion(state=Operation.STATE_SUCCEEDED)
     elif situation.failed_tasks and not answer.specs and not any(situation.open_tasks()):
         answer.conclusion = _residue(situation)
+        answer.facts.final_state = Cluster.STATE_ERROR
+    return answer
+
+
+def _give_up(situation: Situation) -> Answer:
+    """Stop, and end when engines have let go; a user may retry it."""
+    answer = Answer()
+    answer.unwanted.extend(each.key for each in situation.open_tasks())
+    if not situation.is_busy:
+        answer.conclusion = Conclusion(state=Operation.STATE_FAILED, failure=too_late("delete"))
         answer.facts.final_state = Cluster.STATE_ERROR
     return answer
 

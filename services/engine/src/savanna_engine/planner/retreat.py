@@ -9,13 +9,16 @@ from savanna.operation.v1.operation_pb2 import ON_FAILURE_KEEP, Failure, Operati
 from savanna.scheduler.v1.scheduler_service_pb2 import Conclusion
 from savanna_engine.planner import specs
 from savanna_engine.planner.answer import Answer, Limits, Refusal
-from savanna_engine.planner.situation import evidence
+from savanna_engine.planner.situation import evidence, too_late
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from savanna_engine.planner.nodes import Nodes
     from savanna_engine.planner.situation import Situation
+
+
+_WORDS = {Operation.GOAL_LAUNCH: "launch", Operation.GOAL_SCALE: "scale"}
 
 
 def is_due(situation: Situation, nodes: Nodes) -> bool:
@@ -29,7 +32,7 @@ def keeps(situation: Situation) -> bool:
     """Say whether what was made is left as it is when the goal is given up; a wish to end it leads
     back nevertheless."""
     operation = situation.operation
-    by_wish = operation.cancel_requested or bool(operation.rollback_of)
+    by_wish = situation.is_cancelled or bool(operation.rollback_of)
     return operation.on_failure == ON_FAILURE_KEEP and not by_wish
 
 
@@ -176,8 +179,9 @@ def _end(
 ) -> Conclusion:
     if situation.has_failed(situation.current_key(specs.REMOVE)):
         residue = ["what the servers shared"]
-    cancelled = situation.operation.cancel_requested
-    rolled_back = bool(situation.operation.rollback_of)
+    cancelled = situation.is_cancelled
+    late = situation.operation.deadline_exceeded
+    rolled_back = bool(situation.operation.rollback_of) and not late
     if not residue and (cancelled or rolled_back):
         state = Operation.STATE_CANCELLED if cancelled else Operation.STATE_SUCCEEDED
         return Conclusion(state=state)
@@ -222,6 +226,8 @@ def _tell_of_wish(situation: Situation, answer: Answer) -> None:
 
 
 def _cause(situation: Situation, nodes: Nodes, refusal: Refusal | None) -> Failure:
+    if situation.operation.deadline_exceeded:
+        return too_late(_WORDS.get(situation.operation.goal, "operation"))
     if refusal is not None:
         return Failure(reason=refusal.reason, message=refusal.message)
     told = situation.cluster.status_description

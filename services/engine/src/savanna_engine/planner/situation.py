@@ -111,6 +111,13 @@ class Situation:
                 yield each
 
     @property
+    def is_cancelled(self) -> bool:
+        """Say whether a user wishes the end; a deadline that passed ends an operation too, as a
+        failure."""
+        operation = self.operation
+        return operation.cancel_requested and not operation.deadline_exceeded
+
+    @property
     def now(self) -> float:
         """Seconds of the day when the facts were read, as all times in them."""
         return self.facts.now_time.ToMilliseconds() / 1000
@@ -164,6 +171,14 @@ class Situation:
 def _seconds(task: facts_service.TaskSummary) -> float:
     """Give the time at which a task ended."""
     return task.end_time.ToMilliseconds() / 1000
+
+
+def too_late(what: str) -> Failure:
+    """Tell of an operation whose deadline has passed."""
+    return Failure(
+        reason="DEADLINE_EXCEEDED",
+        message=f"the {what} was not done before its deadline: its steps say what took so long",
+    )
 
 
 def evidence(situation: Situation) -> Failure:

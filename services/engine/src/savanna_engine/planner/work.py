@@ -12,7 +12,7 @@ from savanna.scheduler.v1.scheduler_service_pb2 import Conclusion
 from savanna_engine.planner import replies, specs
 from savanna_engine.planner.answer import Answer, Limits, Refusal
 from savanna_engine.planner.nodes import working
-from savanna_engine.planner.situation import evidence
+from savanna_engine.planner.situation import evidence, too_late
 
 if TYPE_CHECKING:
     from savanna.plugin.v1.plugin_service_pb2 import Step
@@ -151,13 +151,15 @@ def _wind_up(situation: Situation, refusal: Refusal | None) -> Answer:
 
 
 def _say_end(situation: Situation, refusal: Refusal | None, told: str, answer: Answer) -> None:
-    if situation.operation.cancel_requested:
+    if situation.is_cancelled:
         facts = JobFacts(state=Job.STATE_KILLED)
         facts.status_description = "cancelled by wish of the user" + told
         answer.conclusion = Conclusion(state=Operation.STATE_CANCELLED)
     else:
         failure = Failure()
-        if refusal is not None:
+        if situation.operation.deadline_exceeded:
+            failure = too_late("job")
+        elif refusal is not None:
             failure = Failure(reason=refusal.reason, message=refusal.message)
         else:
             failure.CopyFrom(evidence(situation))

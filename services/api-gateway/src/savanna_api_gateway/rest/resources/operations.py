@@ -62,6 +62,7 @@ OPERATION = Resource(
         Field("retry_of", codecs.text("retry_of")),
         Field("rollback_of", codecs.text("rollback_of")),
         Field("tasks", codecs.computed(_tasks)),
+        Field("deadline", codecs.time("deadline")),
         Field("started_at", codecs.time("start_time")),
         Field("ended_at", codecs.time("end_time")),
         PROJECT,
