@@ -16,6 +16,15 @@ spark.stop()
 """
 """Prints each word of a text with its number."""
 
+SUM = """
+from pyspark import SparkContext
+
+spark = SparkContext()
+print("sum", spark.parallelize(range(1000), 4).sum())
+spark.stop()
+"""
+"""Adds the numbers below a thousand."""
+
 MEET = """
 import os, sys, time
 from pyspark import SparkContext

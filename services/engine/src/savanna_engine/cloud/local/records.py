@@ -174,7 +174,8 @@ def _lock_made(folder: Path) -> int:
             descriptor = _lock(folder)
         except FileNotFoundError:
             continue
-        if folder.exists() and os.fstat(descriptor).st_ino == folder.stat().st_ino:
+        # A removed folder has no links left, whatever stands in its place by now.
+        if os.fstat(descriptor).st_nlink:
             return descriptor
         os.close(descriptor)
 
