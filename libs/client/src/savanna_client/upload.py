@@ -22,7 +22,6 @@ PIECE = 256 * 2**10
 """Bytes of one message."""
 
 _SECONDS = 600.0
-_LOOKS, _LOOK_SECONDS = 10, 0.02
 
 
 async def send(
@@ -36,37 +35,28 @@ async def send(
     """Send the bytes and give the job binary with its size and digest."""
     call = jobs.UploadJobBinary(metadata=metadata, timeout=_SECONDS)
     try:
-        try:
-            async for request in _requests(binary_id, source):
-                await call.write(request)
-            await call.done_writing()
-        except asyncio.InvalidStateError:
-            # The gateway ended the call before it had everything; why, its answer tells.
-            pass
+        async for request in _requests(binary_id, source):
+            await call.write(request)
+        await call.done_writing()
         response = await call
+    except asyncio.InvalidStateError:
+        # The gateway ended the call before it had everything; why, its answer tells.
+        response = await _answered(call, address)
     except grpc.aio.AioRpcError as lost:
-        raise failure(await _reason(call, lost), address) from lost
+        raise failure(lost, address) from lost
     finally:
         call.cancel()
     return response.job_binary
 
 
-async def _reason(
+async def _answered(
     call: grpc.aio.StreamUnaryCall[pb.UploadJobBinaryRequest, pb.UploadJobBinaryResponse],
-    lost: grpc.aio.AioRpcError,
-) -> grpc.aio.AioRpcError:
-    """Give why the gateway ended an upload early.
-
-    A write that meets the end of the call fails with INTERNAL of gRPC's own; the gateway's answer
-    arrives a moment later and takes its place.
-    """
-    for _ in range(_LOOKS):
-        code = await call.code()
-        if code is not grpc.StatusCode.INTERNAL:
-            metadata, details = await call.trailing_metadata(), await call.details()
-            return grpc.aio.AioRpcError(code, grpc.aio.Metadata(), metadata, details)
-        await asyncio.sleep(_LOOK_SECONDS)
-    return lost
+    address: str,
+) -> pb.UploadJobBinaryResponse:
+    try:
+        return await call
+    except grpc.aio.AioRpcError as lost:
+        raise failure(lost, address) from lost
 
 
 async def _requests(

@@ -8,10 +8,12 @@ from savanna.api.v1 import job_service_pb2 as pb
 from savanna.api.v1 import job_service_pb2_grpc
 from savanna_kit import errors
 from savanna_kit.context import current
+from savanna_kit.uploads import heard_out
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from savanna.job.v1.job_pb2 import JobBinary
     from savanna_api_gateway.core.api import Api
 
 
@@ -36,6 +38,11 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
         self, request: AsyncIterator[pb.UploadJobBinaryRequest], context: object
     ) -> pb.UploadJobBinaryResponse:
         """Store the bytes."""
+        async with heard_out(request):
+            stored = await self._stored(request)
+        return pb.UploadJobBinaryResponse(job_binary=stored)
+
+    async def _stored(self, request: AsyncIterator[pb.UploadJobBinaryRequest]) -> JobBinary:
         caller = current()
         first = await anext(request, None)
         if first is None:
@@ -53,8 +60,7 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
                     "the upload was cut off: no message was marked as the last; upload again"
                 )
 
-        stored = await self._binaries.upload(caller, binary, pieces())
-        return pb.UploadJobBinaryResponse(job_binary=stored)
+        return await self._binaries.upload(caller, binary, pieces())
 
     async def ListJobBinaries(
         self, request: pb.ListJobBinariesRequest, context: object

@@ -13,6 +13,7 @@ from savanna.conductor.v1 import catalog_service_pb2_grpc as stubs
 from savanna_conductor import catalog, catalog_queries, job_binaries
 from savanna_conductor.spool import Spool
 from savanna_kit.errors import InvalidArgument
+from savanna_kit.uploads import heard_out
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -77,7 +78,8 @@ class CatalogService(stubs.CatalogServiceServicer):
     ) -> messages.WriteJobBinaryResponse:
         """Store the bytes of a job binary once all have arrived."""
         with Spool(limit=self._settings.job_binary_limit) as spool:
-            name = await self._receive(request_iterator, spool)
+            async with heard_out(request_iterator):
+                name = await self._receive(request_iterator, spool)
             upload = job_binaries.Upload(name, str(uuid.uuid4()), spool.size, spool.sha256)
             try:
                 binary = await self._keep(upload, spool)
