@@ -11,7 +11,7 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from psycopg2.extras import execute_values
+from psycopg2.extras import execute_values  # type: ignore[import-untyped]  # it has no types
 
 from bench import clocks
 
@@ -57,14 +57,14 @@ def measure(database: Engine, tasks: int) -> tuple[float, float]:
 
 
 _OPERATION = (
-    "INSERT INTO operation (id, project_id, cluster_id, job_id, goal, state, owner, "
-    "cancel_requested, cancel_acknowledged, created, body)",
+    """INSERT INTO operation (id, project_id, cluster_id, job_id, goal, state, owner,
+    cancel_requested, cancel_acknowledged, created, body)""",
     "(%s, '', '', '', 1, 3, '', false, false, 0, '')",
 )
 _TASK = (
-    "INSERT INTO task (id, operation_id, key, position, state, epoch, session_id, failed_attempts, "
-    "lost_attempts, not_before, waiting_since, created, started, ended, polled, failure, spec, "
-    "body)",
+    """INSERT INTO task (id, operation_id, key, position, state, epoch, session_id,
+    failed_attempts, lost_attempts, not_before, waiting_since, created, started, ended, polled,
+    failure, spec, body)""",
     "(%s, %s, %s, 0, 1, 0, '', 0, 0, 0, 0, 0, 0, 0, false, '', '', '')",
 )
 _JOURNAL = (

@@ -102,7 +102,7 @@ class TaskBench:
         names = ", ".join(f"'{each}'" for each in operation_ids)
         query = f"SELECT state, count(*) FROM task WHERE operation_id IN ({names}) GROUP BY state"
         with self.database.connect() as connection:
-            return {state: number for state, number in connection.execute(text(query))}
+            return dict(connection.execute(text(query)).tuples().all())
 
     async def submit(self, project_id: str, names: Sequence[str]) -> list[Operation]:
         """Ask for operations, all at once: each is the launch of a cluster with such a name."""

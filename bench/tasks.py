@@ -192,8 +192,7 @@ def _rates(found: Sequence[Found]) -> Table:
          "commits", "tasks/commit", "others"),
         notes=(
             "floor: tasks a second when the database's driver alone writes the same rows",
-            "p50, p99: from ready to begun at an engine, of tasks that need others; where many "
-            "are ready at once they also wait for their turn",
+            "p50, p99: from ready to begun, of tasks that need others; many at once also wait",
             "others: tasks a second, measured on the same kind of machine",
         ),
     )  # fmt: skip

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 TRACEPARENT = "traceparent"
 _propagator = TraceContextTextMapPropagator()
+_tracer = trace.get_tracer("savanna")
 _exported = False
 """Whether anyone ever sees the spans of this process."""
 
@@ -70,8 +71,7 @@ def span(name: str, traceparent: str = "", **attributes: AttributeValue) -> Iter
         with trace.use_span(trace.get_current_span(parent)) as passed:
             yield passed
         return
-    tracer = trace.get_tracer("savanna")
-    with tracer.start_as_current_span(name, context=parent, attributes=attributes) as running:
+    with _tracer.start_as_current_span(name, context=parent, attributes=attributes) as running:
         yield running
 
 

@@ -23,11 +23,10 @@ from savanna_conductor import (
     leases,
     operations,
     outcomes,
-    queries,
     task_rows,
     telling,
 )
-from savanna_conductor.store import schema
+from savanna_conductor.store import arrays, schema
 from savanna_kit.errors import FailedPrecondition, InvalidArgument
 
 if TYPE_CHECKING:
@@ -60,10 +59,11 @@ def commit(transaction: Transaction, request: execution.CommitRequest) -> execut
             reason="COMMIT_OUT_OF_ORDER",
         )
     response = _Commit(transaction, request).apply()
-    transaction.connection.execute(
-        update(schema.scheduler)
-        .where(schema.scheduler.c.id == request.scheduler_id)
-        .values(last_commit=request.number, last_outcome=outcomes.bare(response))
+    arrays.update_by_ids(
+        transaction.connection,
+        schema.scheduler,
+        [request.scheduler_id],
+        {"last_commit": [request.number], "last_outcome": [outcomes.bare(response)]},
     )
     return response
 
@@ -117,11 +117,8 @@ class _Commit:
             operation_ids.add(task.operation_id)
             # Also of sessions that had a task before: the journal names their engines.
             session_ids.add(task.session_id)
-        for row in queries.in_chunks(
-            self._connection,
-            select(schema.operation),
-            schema.operation.c.id,
-            operation_ids - {""},
+        for row in arrays.select_by_ids(
+            self._connection, schema.operation, _OPERATION, operation_ids - {""}
         ):
             self._work.operations[row.id] = convert.operation(row)
             if row.owner == self._request.scheduler_id:
@@ -318,6 +315,7 @@ class _Commit:
         self._transaction.tell(entry)
 
 
+_OPERATION = tuple(each.name for each in schema.operation.c)
 _STATES = {number: name.removeprefix("STATE_") for name, number in operation_pb2.Task.State.items()}
 
 

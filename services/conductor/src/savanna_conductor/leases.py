@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import insert, select, update
 
-from savanna_conductor.store import schema
+from savanna_conductor.store import arrays, schema
 from savanna_kit.errors import Aborted
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from savanna_conductor.store.transaction import Transaction
 
 MICROSECONDS = 1_000_000
+_SCHEDULER = tuple(each.name for each in schema.scheduler.c)
+_SESSION = tuple(each.name for each in schema.engine_session.c)
 
 
 def renew_scheduler(
@@ -49,8 +51,10 @@ def renew_scheduler(
 
 def find_scheduler(transaction: Transaction, scheduler_id: str) -> Row[Any] | None:
     """Read the row of a scheduler."""
-    query = select(schema.scheduler).where(schema.scheduler.c.id == scheduler_id)
-    return transaction.connection.execute(query).one_or_none()
+    rows = arrays.select_by_ids(
+        transaction.connection, schema.scheduler, _SCHEDULER, [scheduler_id]
+    )
+    return rows[0] if rows else None
 
 
 def own_scheduler(transaction: Transaction, scheduler_id: str) -> Row[Any]:
@@ -135,8 +139,9 @@ def renew_sessions(
 
 def find_sessions(transaction: Transaction, session_ids: Iterable[str]) -> Sequence[Row[Any]]:
     """Read engine sessions."""
-    query = select(schema.engine_session).where(schema.engine_session.c.id.in_(list(session_ids)))
-    return transaction.connection.execute(query).all()
+    return arrays.select_by_ids(
+        transaction.connection, schema.engine_session, _SESSION, session_ids
+    )
 
 
 def end_sessions(transaction: Transaction, session_ids: Iterable[str]) -> None:

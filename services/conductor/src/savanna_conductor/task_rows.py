@@ -85,11 +85,11 @@ class TaskRow:
 def load(connection: Connection, ids: Iterable[str]) -> dict[str, TaskRow]:
     """Read tasks."""
     rows = arrays.select_by_ids(connection, schema.task, _READ, ids)
-    # PostgreSQL's driver gives bytes as memory that belongs to it.
-    return {
-        task_id: TaskRow(task_id, operation_id, bytes(spec), *rest, bytes(failure))
-        for task_id, operation_id, spec, *rest, failure in rows
-    }
+    found = {row.id: TaskRow(**row._mapping) for row in rows}
+    for each in found.values():
+        # PostgreSQL's driver gives bytes as memory that belongs to it.
+        each.spec, each.failure = bytes(each.spec), bytes(each.failure)
+    return found
 
 
 def store(connection: Connection, rows: Iterable[TaskRow]) -> None:

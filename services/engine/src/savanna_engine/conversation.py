@@ -127,22 +127,30 @@ class Conversation:
 def _joined(messages: Iterable[stream.ConnectRequest]) -> list[stream.ConnectRequest]:
     """Join results, and acceptances, into one message each; the order of all else stays.
 
-    An acceptance may move behind later words: it only saves an offer from being made again.
+    An acceptance may move behind later words, and is left out where the result is told already: it
+    only saves an offer from being made again.
     """
-    accepted = stream.ConnectRequest(accepted=stream.Accepted())
+    accepted: dict[tuple[str, int], stream.AttemptRef] = {}
     joined: list[stream.ConnectRequest] = []
     for message in messages:
         kind = message.WhichOneof("message")
         if kind == "accepted":
-            accepted.accepted.attempts.extend(message.accepted.attempts)
-        elif kind == "done" and joined and joined[-1].HasField("done"):
+            accepted |= {(ref.task_id, ref.epoch): ref for ref in message.accepted.attempts}
+            continue
+        if kind == "done":
+            for result in message.done.results:
+                accepted.pop((result.attempt.task_id, result.attempt.epoch), None)
+        if kind == "done" and joined and joined[-1].HasField("done"):
             joined[-1].done.results.extend(message.done.results)
         elif kind == "done":
             # A copy: the message itself goes to other schedulers too.
             joined.append(stream.ConnectRequest(done=message.done))
         else:
             joined.append(message)
-    return [*joined, accepted] if accepted.accepted.attempts else joined
+    if accepted:
+        begun = stream.Accepted(attempts=accepted.values())
+        joined.append(stream.ConnectRequest(accepted=begun))
+    return joined
 
 
 def _translated(failure: grpc.aio.AioRpcError) -> Exception:

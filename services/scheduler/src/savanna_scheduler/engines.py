@@ -4,6 +4,7 @@ stored."""
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from savanna.conductor.v1 import execution_service_pb2 as execution
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 log = logs.get_logger(__name__)
 _RENEW_SECONDS = 5.0
+_ACK_SECONDS = 0.02
+"""How long an acknowledgement may wait for others; results are sent again only after a second."""
 
 
 class Engines:
@@ -34,6 +37,7 @@ class Engines:
         self._feed = feed
         self._outboxes: dict[str, Outbox] = {}
         self._beats: dict[str, tuple[execution.Session, int]] = {}
+        self._acks: dict[str, list[stream.AttemptRef]] = defaultdict(list)
         self._beaten = asyncio.Event()
         self._closed = False
 
@@ -68,8 +72,23 @@ class Engines:
     def send(self, session_id: str, message: stream.ConnectResponse) -> None:
         """Say something to an engine that is there."""
         outbox = self._outboxes.get(session_id)
-        if outbox is not None:
+        if outbox is None:
+            return
+        if not message.HasField("done_ack"):
             outbox.put_nowait(message)
+            return
+        # Nobody waits for these: a few of them go in one message.
+        if not self._acks:
+            asyncio.get_running_loop().call_later(_ACK_SECONDS, self._acknowledge)
+        self._acks[session_id].extend(message.done_ack.attempts)
+
+    def _acknowledge(self) -> None:
+        acks, self._acks = self._acks, defaultdict(list)
+        for session_id, attempts in acks.items():
+            outbox = self._outboxes.get(session_id)
+            if outbox is not None:
+                ack = stream.DoneAck(attempts=attempts)
+                outbox.put_nowait(stream.ConnectResponse(done_ack=ack))
 
     def beat(self, session: execution.Session, number: int) -> None:
         """Have a session's lease renewed soon, together with others."""
@@ -110,6 +129,7 @@ class Engines:
         return set(answer.ended), answer.lease.ToMilliseconds() / 1000
 
     def _end(self, session_id: str) -> None:
+        self._acknowledge()
         outbox = self._outboxes.pop(session_id, None)
         if outbox is not None:
             outbox.put_nowait(None)

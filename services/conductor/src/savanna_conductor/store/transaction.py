@@ -18,12 +18,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from google.protobuf.timestamp_pb2 import Timestamp
-from sqlalchemy import insert, update
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from savanna.conductor.v1.cluster_service_pb2 import WatchJournalResponse
 from savanna.operation.v1 import operation_pb2
-from savanna_conductor.store import dialect, schema
+from savanna_conductor.store import arrays, dialect, schema
 from savanna_kit import logs
 from savanna_kit.coalescer import Coalescer
 from savanna_kit.errors import Unavailable
@@ -218,31 +218,25 @@ def _write_journal(transaction: Transaction) -> None:
     entries = transaction.told
     if not entries:
         return
-    counted = transaction.connection.execute(
-        update(schema.counter)
-        .where(schema.counter.c.name == JOURNAL)
-        .values(value=schema.counter.c.value + len(entries))
-        .returning(schema.counter.c.value)
-    ).scalar_one()
-    number = counted - len(entries)
+    given = {"name": JOURNAL, "more": len(entries)}
+    number = transaction.connection.execute(_COUNT, given).scalar_one() - len(entries)
     now = Timestamp()
     now.FromMicroseconds(transaction.now)
-    rows = []
+    rows: dict[str, list[object]] = {name: [] for name in schema.journal.c.keys()}  # noqa: SIM118 - no dict
     for told in _by_operation(entries):
         for each in told:
             number += 1
             each.sequence = number
             each.time.CopyFrom(now)
-        rows.append(
-            {
-                "sequence": number,
-                "project_id": told[0].project_id,
-                "cluster_id": told[0].cluster_id,
-                "operation_id": told[0].operation_id,
-                "body": WatchJournalResponse(entries=told).SerializeToString(),
-            }
-        )
-    transaction.connection.execute(insert(schema.journal), rows)
+        rows["sequence"].append(number)
+        rows["project_id"].append(told[0].project_id)
+        rows["cluster_id"].append(told[0].cluster_id)
+        rows["operation_id"].append(told[0].operation_id)
+        rows["body"].append(WatchJournalResponse(entries=told).SerializeToString())
+    arrays.insert_columns(transaction.connection, schema.journal, rows, {})
+
+
+_COUNT = text("UPDATE counter SET value = value + :more WHERE name = :name RETURNING value")
 
 
 def _by_operation(
