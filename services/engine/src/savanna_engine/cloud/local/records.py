@@ -18,7 +18,7 @@ import json
 import os
 import secrets
 import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -169,7 +169,8 @@ def _lock(folder: Path) -> int:
 def _lock_made(folder: Path) -> int:
     """Make a folder and lock it; again when whoever held the lock before has removed it."""
     while True:
-        folder.mkdir(exist_ok=True, mode=0o755)
+        with suppress(FileExistsError):
+            folder.mkdir(mode=0o755)
         try:
             descriptor = _lock(folder)
         except FileNotFoundError:
