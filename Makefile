@@ -2,9 +2,9 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 BIN := .venv/bin
-CODE := libs services plugins tests bench tools/setup tools/protos tools/spark_jar tools/settings_page tools/demo
+CODE := libs services plugins tests bench tools/setup tools/protos tools/spark_jar tools/settings_page tools/demo tools/sim tools/model
 
-.PHONY: help setup lock protos fmt lint types test check demo docs bench-launch bench-api bench-tasks clean
+.PHONY: help setup lock protos fmt lint types test check sim model demo docs bench-launch bench-api bench-tasks clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -38,6 +38,12 @@ test: setup ## Every test; the last line says how many passed
 
 check: setup lint types ## What CI runs: lint, types, and last the tests
 	@$(MAKE) --no-print-directory test
+
+model: setup ## Check the specifications in docs/spec with TLC, whole and without each safeguard
+	@$(BIN)/python tools/model
+
+sim: setup ## Simulate schedulers and engines in a failing world (SEEDS=5000; SEED=n replays one; WITHOUT=part)
+	@$(BIN)/python tools/sim $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),5000)) $(if $(WITHOUT),--without $(WITHOUT))
 
 demo: setup ## Launch a real Spark cluster on this machine, run real jobs, clean up (KEEP=1 leaves it up)
 	@$(BIN)/python tools/demo
