@@ -46,6 +46,8 @@ VARIABLES
 
 vars == <<step, unwanted, instance, call, stray, there, asked, plan, news, wish, answered, ending,
           operation, residue, twice, budget>>
+cloud == <<call, stray, there>>
+outcome == <<operation, residue, twice>>
 
 Kinds == {"create", "setup", "delete"}
 Keys == Kinds \X Nodes
@@ -112,18 +114,13 @@ Retreat ==
 ---------------------------------------------------------------------------------------------------
 (* What follows from what. *)
 
-IsOut(p) == plan[p] # Idle
-PlansOut == {p \in Plans : IsOut(p)}
+PlansOut == {p \in Plans : plan[p] # Idle}
 
 (* graph.py, OperationGraph.doomed: only a setup needs something, its create. *)
 Without(steps, gone) ==
     [k \in Keys |-> IF k \in gone \/ (k[1] = "setup" /\ <<"create", k[2]>> \in gone
                                      /\ steps[k] \in {"waiting", "out"})
                     THEN "skipped" ELSE steps[k]]
-
-Doomed(steps, k) ==
-    IF k[1] = "create" /\ steps[<<"setup", k[2]>>] = "waiting"
-    THEN [steps EXCEPT ![<<"setup", k[2]>>] = "skipped"] ELSE steps
 
 (* course.py, Course.plan_again: unless one waits, or the end has begun. *)
 PlanAgain == asked' = (asked \/ ending = NoEnding)
@@ -149,15 +146,14 @@ PlanHandedOut(p) ==
     /\ asked' = FALSE
     /\ news' = FALSE
     /\ answered' = (answered \/ wish = "known")
-    /\ UNCHANGED <<step, unwanted, instance, call, stray, there, wish, ending, operation,
-                   residue, twice, budget>>
+    /\ UNCHANGED <<step, unwanted, instance, cloud, wish, ending, outcome, budget>>
 
 (* steps/plan.py, PlanStep.plan; planner/plan.py, decide; queries.py, plan_facts: one snapshot *)
 PlanReads(p) ==
     /\ plan[p] = Reading
     /\ plan' = [plan EXCEPT ![p] = IF IsDue THEN Retreat ELSE Grow]
-    /\ UNCHANGED <<step, unwanted, instance, call, stray, there, asked, news, wish, answered,
-                   ending, operation, residue, twice, budget>>
+    /\ UNCHANGED <<step, unwanted, instance, cloud, asked, news, wish, answered, ending, outcome,
+                   budget>>
 
 (* results.py, Results._succeeded, when the plan says how it ends; course.py, Course._begin_end *)
 PlanConcludes(p) ==
@@ -165,8 +161,7 @@ PlanConcludes(p) ==
     /\ ending' = [state |-> plan[p].end, plan |-> p, residue |-> plan[p].residue]
     /\ unwanted' = unwanted \cup {k \in Keys : step[k] = "out"}
                             \cup {Name(q) : q \in PlansOut \ {p}}
-    /\ UNCHANGED <<step, instance, call, stray, there, asked, plan, news, wish, answered,
-                   operation, residue, twice, budget>>
+    /\ UNCHANGED <<step, instance, cloud, asked, plan, news, wish, answered, outcome, budget>>
 
 (* results.py, Results._succeeded and ._follow; course.py, Course.give_up and .spawn;    *)
 (* commit.py, _Commit._spawn. The first plan also declares the nodes: nodes.py, declare. *)
@@ -194,7 +189,7 @@ PlanDone(p) ==
        ELSE /\ unwanted' = unwanted \ {Name(p)}
             /\ IF Name(p) \in unwanted THEN PlanAgain ELSE UNCHANGED asked
             /\ UNCHANGED <<step, twice, news, ending>>
-    /\ UNCHANGED <<call, stray, there, wish, answered, operation, residue, budget>>
+    /\ UNCHANGED <<cloud, wish, answered, operation, residue, budget>>
 
 (* course.py, Course._settle and ._record_end; operations.py, end skips what waits. *)
 Settle ==
@@ -205,8 +200,7 @@ Settle ==
     /\ plan' = IF ending.plan = 0 THEN plan ELSE [plan EXCEPT ![ending.plan] = Idle]
     /\ step' = [k \in Keys |-> IF step[k] = "waiting" THEN "skipped" ELSE step[k]]
     /\ asked' = FALSE
-    /\ UNCHANGED <<unwanted, instance, call, stray, there, news, wish, answered, ending, twice,
-                   budget>>
+    /\ UNCHANGED <<unwanted, instance, cloud, news, wish, answered, ending, twice, budget>>
 
 ---------------------------------------------------------------------------------------------------
 (* Steps. *)
@@ -216,23 +210,23 @@ HandedOut(k) ==
     /\ operation = "running" /\ ending = NoEnding /\ step[k] = "waiting"
     /\ k[1] = "setup" => Is("create", k[2], {"succeeded"})
     /\ step' = [step EXCEPT ![k] = "out"]
-    /\ UNCHANGED <<unwanted, instance, call, stray, there, asked, plan, news, wish, answered,
-                   ending, operation, residue, twice, budget>>
+    /\ UNCHANGED <<unwanted, instance, cloud, asked, plan, news, wish, answered, ending, outcome,
+                   budget>>
 
 (* steps/servers.py, ServerSteps.create_server: the request is on its way to the cloud. *)
 CreateAsks(n) ==
     /\ Is("create", n, {"out"}) /\ call[n] = "nothing"
     /\ call' = [call EXCEPT ![n] = "asked"]
     /\ UNCHANGED <<step, unwanted, instance, stray, there, asked, plan, news, wish, answered,
-                   ending, operation, residue, twice, budget>>
+                   ending, outcome, budget>>
 
 (* cloud/base.py, Cloud.create_server: one server for one instance, however often asked for *)
 CloudMakes(n) ==
     /\ \/ call[n] = "asked" /\ call' = [call EXCEPT ![n] = "made"] /\ UNCHANGED stray
        \/ n \in stray /\ stray' = stray \ {n} /\ UNCHANGED call
     /\ there' = [there EXCEPT ![n] = TRUE]
-    /\ UNCHANGED <<step, unwanted, instance, asked, plan, news, wish, answered, ending,
-                   operation, residue, twice, budget>>
+    /\ UNCHANGED <<step, unwanted, instance, asked, plan, news, wish, answered, ending, outcome,
+                   budget>>
 
 Reached(k) ==
     CASE k[1] = "create" -> IF instance[k[2]] = "planned" THEN "created" ELSE instance[k[2]]
@@ -252,15 +246,15 @@ StepDone(k) ==
     /\ IF k \in unwanted THEN PlanAgain /\ UNCHANGED ending
        ELSE IF ending # NoEnding THEN UNCHANGED <<asked, ending>>
        ELSE LookForMore(step', PlansOut, TRUE)
-    /\ UNCHANGED <<stray, plan, wish, answered, operation, residue, twice, budget>>
+    /\ UNCHANGED <<stray, plan, wish, answered, outcome, budget>>
 
 (* course.py, Course.ended_in_vain *)
 InVain(k, state) ==
-    /\ step' = [Doomed(step, k) EXCEPT ![k] = state]
+    /\ step' = [Without(step, {k}) EXCEPT ![k] = state]
     /\ news' = TRUE
     /\ unwanted' = unwanted \ {k}
     /\ PlanAgain
-    /\ UNCHANGED <<instance, plan, wish, answered, ending, operation, residue, twice>>
+    /\ UNCHANGED <<instance, plan, wish, answered, ending, outcome>>
 
 (* results.py, Results._fail, after all tries. The server may be there: the answer was lost. *)
 StepFails(k) ==
@@ -294,8 +288,7 @@ StepLost(k) ==
     /\ IF k \in unwanted THEN InVain(k, "skipped")
        ELSE /\ step' = [step EXCEPT ![k] = "waiting"]
             /\ news' = TRUE
-            /\ UNCHANGED <<unwanted, asked, instance, plan, wish, answered, ending, operation,
-                           residue, twice>>
+            /\ UNCHANGED <<unwanted, asked, instance, plan, wish, answered, ending, outcome>>
 
 ---------------------------------------------------------------------------------------------------
 (* What comes in between. *)
@@ -311,8 +304,8 @@ Cancel(plansOut) ==
 Wish ==
     /\ operation = "running" /\ wish = "none"
     /\ wish' = "stored"
-    /\ UNCHANGED <<step, unwanted, instance, call, stray, there, asked, plan, news, answered,
-                   ending, operation, residue, twice, budget>>
+    /\ UNCHANGED <<step, unwanted, instance, cloud, asked, plan, news, answered, ending, outcome,
+                   budget>>
 
 (* scheduler.py, SchedulerCore._cancel_requested *)
 CancelRequested ==
@@ -322,12 +315,11 @@ CancelRequested ==
        THEN /\ Cancel(PlansOut)
             /\ news' = (news \/ \E k \in Keys : step[k] = "waiting")
        ELSE UNCHANGED <<step, unwanted, asked, news>>
-    /\ UNCHANGED <<instance, call, stray, there, plan, answered, ending, operation, residue,
-                   twice, budget>>
+    /\ UNCHANGED <<instance, cloud, plan, answered, ending, outcome, budget>>
 
 (* results.py, Results._was_lost, of a plan; course.py, Course.resume *)
 PlanLost(p) ==
-    /\ operation = "running" /\ IsOut(p) /\ budget.losses > 0
+    /\ operation = "running" /\ p \in PlansOut /\ budget.losses > 0
     /\ budget' = [budget EXCEPT !.losses = @ - 1]
     /\ plan' = [plan EXCEPT ![p] = Idle]
     /\ ending' = IF ending.plan = p THEN NoEnding ELSE ending
@@ -337,7 +329,7 @@ PlanLost(p) ==
             /\ asked' = TRUE
             /\ UNCHANGED step
     /\ news' = (news \/ step' # step)
-    /\ UNCHANGED <<instance, call, stray, there, wish, answered, operation, residue, twice>>
+    /\ UNCHANGED <<instance, cloud, wish, answered, outcome>>
 
 (* scheduler.py, SchedulerCore._claimed: another scheduler reads what is stored. What was only *)
 (* remembered is gone, perhaps with what a plan wanted: its own end is stored before its steps *)
@@ -360,7 +352,7 @@ Takeover ==
                 IF instance[n] = "none" /\ \E p \in half : <<"create", n>> \in plan[p].spawn
                 THEN "planned" ELSE instance[n]]
     /\ news' = TRUE
-    /\ UNCHANGED <<call, stray, there, answered, operation, residue, twice>>
+    /\ UNCHANGED <<cloud, answered, outcome>>
 
 ---------------------------------------------------------------------------------------------------
 
