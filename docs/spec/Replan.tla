@@ -67,9 +67,7 @@ Init ==
     /\ plan = [p \in Plans |-> Idle]
     /\ news = TRUE
     /\ wish = "none" /\ answered = FALSE
-    /\ ending = NoEnding
-    /\ operation = "running"
-    /\ twice = FALSE
+    /\ ending = NoEnding /\ operation = "running" /\ twice = FALSE
     /\ budget = [failures |-> Failures, losses |-> Losses, takeovers |-> Takeovers]
 
 ---------------------------------------------------------------------------------------------------
@@ -143,8 +141,7 @@ PlanHandedOut(p) ==
     /\ PlansAlone => PlansOut = {}
     /\ wish = "known" => ~Busy /\ PlansOut = {}
     /\ plan' = [plan EXCEPT ![p] = Reading]
-    /\ asked' = FALSE
-    /\ news' = FALSE
+    /\ asked' = FALSE /\ news' = FALSE
     /\ answered' = (answered \/ wish = "known")
     /\ UNCHANGED <<step, unwanted, instance, cloud, wish, ending, outcome, budget>>
 
@@ -195,8 +192,7 @@ PlanDone(p) ==
 Settle ==
     /\ operation = "running" /\ ending # NoEnding
     /\ EndWaits => ~Busy /\ PlansOut \subseteq {ending.plan}
-    /\ operation' = ending.state
-    /\ residue' = ending.residue
+    /\ operation' = ending.state /\ residue' = ending.residue
     /\ plan' = IF ending.plan = 0 THEN plan ELSE [plan EXCEPT ![ending.plan] = Idle]
     /\ step' = [k \in Keys |-> IF step[k] = "waiting" THEN "skipped" ELSE step[k]]
     /\ asked' = FALSE
@@ -326,8 +322,7 @@ PlanLost(p) ==
     /\ IF ending.plan = p /\ wish = "known" /\ ~answered
        THEN Cancel(PlansOut \ {p})
        ELSE /\ unwanted' = unwanted \ {Name(p)}
-            /\ asked' = TRUE
-            /\ UNCHANGED step
+            /\ asked' = TRUE /\ UNCHANGED step
     /\ news' = (news \/ step' # step)
     /\ UNCHANGED <<instance, cloud, wish, answered, outcome>>
 
@@ -345,8 +340,7 @@ Takeover ==
          /\ plan' = [p \in Plans |-> IF p \in half THEN Idle ELSE plan[p]]
          /\ IF wish # "none" /\ ~answered
             THEN Cancel(left)
-            ELSE /\ UNCHANGED step
-                 /\ unwanted' = {}
+            ELSE /\ UNCHANGED step /\ unwanted' = {}
                  /\ asked' = (asked \/ (left = {} /\ Open = {}))
          /\ instance' = [n \in Nodes |->
                 IF instance[n] = "none" /\ \E p \in half : <<"create", n>> \in plan[p].spawn
@@ -382,8 +376,7 @@ FairSpec == Spec /\ Fair
 
 IsOver == operation # "running"
 
-(* I6 *)
-StoredOnce == ~twice
+StoredOnce == ~twice   \* I6
 
 (* Whoever waits for the end of an operation may rely on that nothing of it runs. *)
 EndsQuietly == IsOver => ~Busy /\ PlansOut = {}
