@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 import sys
 import textwrap
 from typing import TYPE_CHECKING
@@ -122,6 +123,36 @@ async def test_a_call_that_takes_too_long_ends_with_its_deadline(tmp_path: Path)
     async with serving.running([parts]), connect(parts.addresses[0]) as channel:
         with pytest.raises(errors.DeadlineExceeded):
             await ask(channel, "slow", timeout=0.1)
+
+
+async def test_a_socket_is_not_taken_from_a_service_that_lives(tmp_path: Path) -> None:
+    first, _ = echo_parts(tmp_path)
+    second, _ = echo_parts(tmp_path)
+    async with serving.running([first]), connect(first.addresses[0]) as channel:
+        with pytest.raises(errors.FailedPrecondition, match="it is in use") as caught:
+            async with serving.running([second]):
+                pass
+        assert caught.value.reason == "ADDRESS_NOT_FREE"
+        await ask(channel, "fine")
+
+
+async def test_the_socket_of_a_killed_process_is_in_nobodys_way(tmp_path: Path) -> None:
+    parts, _ = echo_parts(tmp_path)
+    with socket.socket(socket.AF_UNIX) as killed:
+        killed.bind(parts.listen.removeprefix("unix:"))
+        killed.listen()
+    async with serving.running([parts]), connect(parts.addresses[0]) as channel:
+        await ask(channel, "fine")
+
+
+async def test_a_file_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:
+    parts, _ = echo_parts(tmp_path)
+    file = tmp_path / "echo.sock"
+    file.write_text("mine")
+    with pytest.raises(errors.FailedPrecondition, match="it is in use"):
+        async with serving.running([parts]):
+            pass
+    assert file.read_text() == "mine"
 
 
 async def test_a_loop_that_fails_ends_the_service(tmp_path: Path) -> None:

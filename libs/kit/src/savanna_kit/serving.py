@@ -7,9 +7,11 @@ can serve one or several of them; all-in-one is nothing else.
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import socket
+import stat
 import sys
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -175,11 +177,10 @@ class _Server:
     async def start(self) -> None:
         """Bind, serve and say so."""
         listen = self._parts.listen
-        if listen.startswith("unix:"):
-            # A socket file that a killed process left is in the way of the next one.
-            _remove_socket(listen.removeprefix("unix:"))
         try:
-            if not listen.startswith("unix:"):
+            if listen.startswith("unix:"):
+                _free_socket(listen.removeprefix("unix:"))
+            else:
                 _try_address(listen)
             port = self._server.add_insecure_port(listen)
         except (RuntimeError, OSError, ValueError) as error:
@@ -207,9 +208,18 @@ class _Server:
             await self._health.set(name, state)
 
 
-def _remove_socket(path: str) -> None:
-    if os.path.exists(path):
-        os.unlink(path)
+def _free_socket(path: str) -> None:
+    """Remove the socket that a killed process left; raise ``OSError`` if anything else is there."""
+    try:
+        is_socket = stat.S_ISSOCK(os.lstat(path).st_mode)
+    except FileNotFoundError:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        # One whose queue is full lives too, and must not let us wait.
+        probe.setblocking(False)
+        if not is_socket or probe.connect_ex(path) != errno.ECONNREFUSED:
+            raise FileExistsError(path)
+    os.unlink(path)
 
 
 def _try_address(listen: str) -> None:
