@@ -203,6 +203,26 @@ async def test_purge_removes_the_hosts_that_a_killed_process_left(tmp_path: Path
     assert purged(data) == f"{data}: no host was left\n"
 
 
+def test_a_purge_of_what_is_no_data_directory_is_refused_and_says_which_is(tmp_path: Path) -> None:
+    (tmp_path / "data" / "hosts").mkdir(parents=True)
+    (tmp_path / "data" / "hosts" / "cloud-id").write_text("0badcafe")
+    (tmp_path / "other").mkdir()
+    for wrong, hint in {
+        tmp_path / "data" / "hosts": f"it is the hosts folder of one: give {tmp_path}/data",
+        tmp_path: f"give {tmp_path}/data",
+        tmp_path / "other": "give the folder that --data-dir named",
+    }.items():
+        code, text = refused("--purge", str(wrong))
+        assert code == 2
+        assert text == (
+            f"savanna-all: {wrong} is no data directory: "
+            f"it has neither savanna.db nor hosts/cloud-id; {hint}\n"
+        )
+        assert not (wrong / "lock").exists()
+    # The folder of a mesh on PostgreSQL has hosts alone.
+    assert purged(tmp_path / "data").endswith("no host was left\n")
+
+
 async def hosts_are_made(user: User, name: str, count: int) -> None:
     """Wait until a cluster has as many hosts with an address."""
     async with asyncio.timeout(30):

@@ -29,6 +29,7 @@ class DataFolder:
         self.key_file = self.path / "savanna.key"
         self.log_file = self.path / "savanna.log"
         self.hosts = self.path / "hosts"
+        self.cloud_id = self.hosts / "cloud-id"
 
     def make(self) -> None:
         """Make the folder, and in it what other users must not read where they may enter."""
@@ -41,6 +42,28 @@ class DataFolder:
                 f"the data directory {self.path} can not be made ({error.strerror}); "
                 "choose another with --data-dir"
             ) from error
+
+    def recognise(self) -> None:
+        """Raise ``FailedPrecondition`` for a folder that holds neither a database nor hosts.
+
+        One that can not be entered is left to ``held``, which says why.
+        """
+        # The folder of a mesh on PostgreSQL has no database in it.
+        known = (self.database, self.cloud_id)
+        if not os.access(self.path, os.X_OK) or any(map(os.path.exists, known)):
+            return
+        raise FailedPrecondition(
+            f"{self.path} is no data directory: it has neither {self.database.name} nor "
+            f"{self.cloud_id.relative_to(self.path)}; {self._meant()}"
+        )
+
+    def _meant(self) -> str:
+        if os.path.exists(self.path / self.cloud_id.name):
+            return f"it is the hosts folder of one: give {self.path.parent}"
+        inner = DataFolder(self.path / "data")
+        if os.path.exists(inner.cloud_id):
+            return f"give {inner.path}"
+        return "give the folder that --data-dir named"
 
     @contextmanager
     def held(self) -> Iterator[None]:

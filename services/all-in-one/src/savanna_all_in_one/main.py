@@ -86,6 +86,8 @@ def _purge(path: Path) -> None:
     """Remove every local host that a data directory ever made."""
     folder = DataFolder(path)
     try:
+        # First: a wrong folder must not get even the file of the lock.
+        folder.recognise()
         with folder.held():
             count = purge(folder.hosts)
     except SavannaError as error:
