@@ -53,9 +53,9 @@ class SimulatedStage:
 
 
 class LocalStage:
-    def __init__(self, root: Path, hosts: str) -> None:
+    def __init__(self, root: Path, hosts: str, memory: int | None = None) -> None:
         self._root = root
-        self.cloud = LocalCloud(root, hosts=hosts)
+        self.cloud = LocalCloud(root, hosts=hosts, memory=memory)
 
     def break_create(self, order: ServerOrder) -> None:
         # The record is written last: without it the host is one whose maker was killed.
@@ -78,14 +78,14 @@ def in_namespaces(folder: Path) -> Iterator[LocalStage]:
 
 
 @contextmanager
-def on_loopback(folder: Path) -> Iterator[LocalStage]:
-    with _local(folder, "loopback") as stage:
+def on_loopback(folder: Path, memory: int | None = None) -> Iterator[LocalStage]:
+    with _local(folder, "loopback", memory) as stage:
         yield stage
 
 
 @contextmanager
-def _local(folder: Path, hosts: str) -> Iterator[LocalStage]:
-    stage = LocalStage(folder, hosts)
+def _local(folder: Path, hosts: str, memory: int | None = None) -> Iterator[LocalStage]:
+    stage = LocalStage(folder, hosts, memory)
     try:
         yield stage
     finally:

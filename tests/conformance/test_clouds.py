@@ -303,6 +303,22 @@ def fill(cloud: Cloud, first: ServerOrder) -> ServerOrder:
     raise AssertionError("there was room for 200 of the largest servers")
 
 
+def test_many_who_fill_a_local_cloud_at_once_are_promised_no_more_than_there_is(
+    tmp_path: Path,
+) -> None:
+    with cloud_stages.on_loopback(tmp_path, memory=3 * 64) as stage:
+        first = order_for(stage.cloud)
+        orders = [first, *(another(first, f"c1-worker-{number}") for number in range(2, 17))]
+        with ThreadPoolExecutor(len(orders)) as threads:
+            tries = [threads.submit(stage.cloud.create_server, each) for each in orders]
+            failures = [each.exception() for each in tries]
+        assert failures.count(None) == 3
+        assert {type(each) for each in failures} == {type(None), QuotaExceeded}
+        assert len(stage.cloud.find_servers()) == 3
+        quota = next(e for e in stage.cloud.catalog("default").quotas if e.name == "ram")
+        assert (quota.used, quota.limit) == (3 * 64, 3 * 64)
+
+
 def test_the_catalog_offers_what_orders_name(cloud: Cloud) -> None:
     catalog = cloud.catalog("default")
     assert catalog.cloud == cloud.name

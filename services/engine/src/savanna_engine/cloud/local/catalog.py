@@ -9,8 +9,12 @@ import sys
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from savanna.cluster.v1 import cloud_pb2
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 NETWORK_ID = str(uuid.uuid5(uuid.NAMESPACE_URL, "savanna:local:network"))
 SPARK_IMAGE_ID = str(uuid.uuid5(uuid.NAMESPACE_URL, "savanna:local:image:spark-4"))
@@ -60,7 +64,7 @@ def flavor(flavor_id: str) -> cloud_pb2.Flavor | None:
     return _FLAVORS.get(flavor_id)
 
 
-def promised_memory(flavor_ids: list[str]) -> int:
+def promised_memory(flavor_ids: Sequence[str]) -> int:
     """Memory in MiB that hosts of these sizes were promised."""
     return sum(_FLAVORS[each].ram for each in flavor_ids if each in _FLAVORS)
 
@@ -72,9 +76,13 @@ def memory_limit() -> int:
 
 
 def catalog(
-    flavor_ids: list[str], *, username: str, distribution: Distribution | None
+    flavor_ids: Sequence[str],
+    *,
+    memory: int,
+    username: str,
+    distribution: Distribution | None,
 ) -> cloud_pb2.CloudCatalog:
-    """Say what is offered, given the sizes of the hosts that exist."""
+    """Say what is offered, given the sizes of the hosts that exist and the MiB for all of them."""
     return cloud_pb2.CloudCatalog(
         cloud="local",
         flavors=_FLAVORS.values(),
@@ -83,7 +91,7 @@ def catalog(
         availability_zones=["local"],
         quotas=[
             cloud_pb2.Quota(name="instances", limit=MAX_HOSTS, used=len(flavor_ids)),
-            cloud_pb2.Quota(name="ram", limit=memory_limit(), used=promised_memory(flavor_ids)),
+            cloud_pb2.Quota(name="ram", limit=memory, used=promised_memory(flavor_ids)),
         ],
     )
 

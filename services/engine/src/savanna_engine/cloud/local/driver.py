@@ -31,12 +31,14 @@ if TYPE_CHECKING:
 class LocalCloud:
     """Hosts on this machine.
 
-    Several engines may share one folder; several folders may share one machine.
+    Several engines may share one folder; several folders may share one machine. ``memory`` is what
+    may be promised to hosts, in MiB; None promises nine tenths of this machine's.
     """
 
     name = "local"
 
-    def __init__(self, root: Path, *, hosts: str = "auto") -> None:
+    def __init__(self, root: Path, *, hosts: str = "auto", memory: int | None = None) -> None:
+        self._memory = catalog.memory_limit() if memory is None else memory
         self._records = Records(root)
         self._distribution = catalog.find_distribution()
         self._maker = choose_hosts(hosts, self._records, self._distribution)
@@ -45,7 +47,8 @@ class LocalCloud:
         """Say what is offered; the same to every project."""
         del project_id
         return catalog.catalog(
-            [record.flavor_id for record in self._all_records()],
+            self._records.flavors(),
+            memory=self._memory,
             username=self._maker.username,
             distribution=self._distribution,
         )
@@ -69,8 +72,7 @@ class LocalCloud:
                 # Files come before processes and go after them: an empty folder has neither.
                 self._clean(order.instance_id)
             try:
-                self._check(order)
-                number = self._reserve(order.instance_id)
+                number = self._reserve(order)
             except CloudError:
                 # What was refused must not look like a host whose making was cut off.
                 folder.rmdir()
@@ -130,13 +132,14 @@ class LocalCloud:
         if not marks.end_marked(marks.HOST_MARK, instance_id):
             raise CloudUnavailable(f"processes of host {instance_id} do not end: try again")
         self._maker.clean(instance_id)
-        self._records.release_address(instance_id)
+        self._records.release(instance_id)
         folder = self._records.folder(instance_id)
         if folder.exists():
             for child in folder.iterdir():
                 shutil.rmtree(child) if child.is_dir() else child.unlink()
 
-    def _check(self, order: ServerOrder) -> None:
+    def _reserve(self, order: ServerOrder) -> int:
+        """Reserve an address and memory; both at once, for others reserve at the same time."""
         flavor = catalog.flavor(order.flavor_id)
         if flavor is None:
             raise CloudRefused(
@@ -144,23 +147,22 @@ class LocalCloud:
             )
         if order.image_id not in (catalog.PLAIN_IMAGE_ID, catalog.SPARK_IMAGE_ID):
             raise CloudRefused(f"image '{order.image_id}' does not exist on the local cloud")
-        promised = catalog.promised_memory([each.flavor_id for each in self._all_records()])
-        if promised + flavor.ram > catalog.memory_limit():
-            raise QuotaExceeded(
-                f"the local cloud has promised {promised} of {catalog.memory_limit()} MiB: "
-                f"{flavor.ram} MiB for {order.name} do not fit; "
-                "delete a cluster or take a smaller flavor"
-            )
 
-    def _reserve(self, instance_id: str) -> int:
+        def check(others: Sequence[str]) -> None:
+            promised = catalog.promised_memory(others)
+            if promised + flavor.ram > self._memory:
+                raise QuotaExceeded(
+                    f"the local cloud has promised {promised} of {self._memory} MiB: "
+                    f"{flavor.ram} MiB for {order.name} do not fit; "
+                    "delete a cluster or take a smaller flavor"
+                )
+
         try:
-            return self._records.reserve_address(instance_id, first=2, last=catalog.MAX_HOSTS + 1)
+            return self._records.reserve(
+                order.instance_id, flavor.id, first=2, last=catalog.MAX_HOSTS + 1, check=check
+            )
         except LookupError as error:
             raise QuotaExceeded(f"{error}: delete a cluster first") from error
-
-    def _all_records(self) -> list[HostRecord]:
-        read = [self._records.read(each) for each in self._records.instance_ids()]
-        return [record for record in read if record is not None]
 
     def _server(self, record: HostRecord) -> Server:
         alive = _alive(record)

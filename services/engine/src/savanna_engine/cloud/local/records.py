@@ -5,7 +5,7 @@
     <root>/cloud-id              random; marks every process of this cloud
     <root>/network.json          bridge and subnet, once there is one
     <root>/clusters/<id>/hosts   the /etc/hosts that all hosts of a cluster share
-    <root>/addresses/<number>    a reserved address: a link that names the instance id
+    <root>/addresses/<number>    a reserved address: a link to <instance id>/<flavor id>
     <root>/hosts/<instance id>/  etc/ home/ tmp/ record.json
 
 A folder without a record is a host whose making was cut off: it can be removed, never used.
@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
 
@@ -114,32 +114,51 @@ class Records:
         """List all hosts that were begun, finished or not."""
         return sorted(path.name for path in self.hosts.iterdir())
 
-    def reserve_address(self, instance_id: str, *, first: int, last: int) -> int:
-        """Reserve the lowest free number, or find the one already reserved for this host.
+    def reserve(
+        self,
+        instance_id: str,
+        flavor_id: str,
+        *,
+        first: int,
+        last: int,
+        check: Callable[[Sequence[str]], None],
+    ) -> int:
+        """Reserve the lowest free number for a host of this size, or find the one already reserved.
 
-        Raises ``LookupError`` when all are taken.
+        ``check`` gets the sizes of all other hosts, finished or not, and may raise; nobody else
+        reserves meanwhile. Raises ``LookupError`` when all numbers are taken.
         """
         with self.locked(self.addresses):
-            taken = {int(path.name): os.readlink(path) for path in self._reserved()}
-            for number, owner in taken.items():
+            taken = self._reservations()
+            for number, (owner, _) in taken.items():
                 if owner == instance_id:
                     return number
+            check([flavor for _, flavor in taken.values()])
             free = next((n for n in range(first, last + 1) if n not in taken), None)
             if free is None:
                 raise LookupError(f"all {last - first + 1} addresses of the local cloud are taken")
             # A link is whole from the beginning: nobody holds the lock for as long as a disk needs.
-            (self.addresses / str(free)).symlink_to(instance_id)
+            (self.addresses / str(free)).symlink_to(f"{instance_id}/{flavor_id}")
             return free
 
-    def release_address(self, instance_id: str) -> None:
-        """Free the address of a host, if it has one."""
+    def release(self, instance_id: str) -> None:
+        """Free what is reserved for a host, if anything is."""
         with self.locked(self.addresses):
-            for path in self._reserved():
-                if os.readlink(path) == instance_id:
-                    path.unlink()
+            for number, (owner, _) in self._reservations().items():
+                if owner == instance_id:
+                    (self.addresses / str(number)).unlink()
 
-    def _reserved(self) -> list[Path]:
-        return [path for path in self.addresses.iterdir() if path.name.isdigit()]
+    def flavors(self) -> list[str]:
+        """List the sizes of all hosts that hold a reservation, finished or not."""
+        with self.locked(self.addresses):
+            return [flavor for _, flavor in self._reservations().values()]
+
+    def _reservations(self) -> dict[int, tuple[str, str]]:
+        found = {}
+        for path in self.addresses.iterdir():
+            owner, _, flavor = os.readlink(path).partition("/")
+            found[int(path.name)] = (owner, flavor)
+        return found
 
     def name_in_cluster(self, cluster_id: str, name: str, address: str) -> Path:
         """Add a line to the hosts file of a cluster; gives the file.
