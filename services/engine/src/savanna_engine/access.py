@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from savanna_engine.remote.base import Remote
 
 _CLUSTERS = 256
+"""So many clusters are kept, unless one read asks for more."""
 
 
 @dataclass
@@ -100,6 +101,7 @@ class Access:
                 await self._read_cluster(cluster_id)
             except Exception as error:
                 failures[cluster_id] = error
+        self._evict({cluster_id for cluster_id, _ in wanted})
         return [failures.get(cluster_id) for cluster_id, _ in wanted]
 
     async def _read_cluster(self, cluster_id: str) -> None:
@@ -109,5 +111,9 @@ class Access:
         self._clusters.move_to_end(cluster_id)
         known.private_key = answer.private_key
         known.instances = {each.name: each for each in answer.instances if each.management_ip}
-        while len(self._clusters) > _CLUSTERS:
-            self._clusters.popitem(last=False)
+
+    def _evict(self, wanted: set[str]) -> None:
+        """Forget the oldest beyond what is kept; never one that somebody waits for."""
+        oldest = [each for each in self._clusters if each not in wanted]
+        for cluster_id in oldest[: max(0, len(self._clusters) - _CLUSTERS)]:
+            del self._clusters[cluster_id]
