@@ -43,7 +43,7 @@ class ConnectRequest(_message.Message):
 
     @_builtins.property
     def accepted(self) -> Global___Accepted:
-        """Assignments that it has begun."""
+        """Assignments that it has begun; for records."""
 
     @_builtins.property
     def refused(self) -> Global___Refused:
@@ -252,7 +252,10 @@ Global___Credit: _TypeAlias = Credit  # noqa: Y015
 
 @_typing.final
 class Accepted(_message.Message):
-    """The engine has begun these."""
+    """The engine has begun these. This is for logs and measurements: nothing that a scheduler hands out depends on it, a
+    lost one is not sent again, and schedulers of this version read past it. Engines send it so that later ones need not
+    wait for newer engines.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
