@@ -176,7 +176,8 @@ def test_a_look_brings_what_is_new_since_the_last(channel: Channel) -> None:
     )
     assert _poll(channel, run, output_offset=4).output == b"two\n"
     assert _poll(channel, run, output_offset=8).output == b""
-    assert _poll(channel, run, output_offset=100).output == b""
+    beyond = _poll(channel, run, output_offset=2**62)
+    assert (beyond.output, beyond.exit_code) == (b"", 7)
 
 
 def test_a_look_at_an_unknown_run_says_so(channel: Channel) -> None:

@@ -94,3 +94,9 @@ echo "$MASTER"
 seq 1 60000
 """
 """Says what it was given, and then much."""
+
+MUCH = """
+head -c 22000000 /dev/zero | tr '\\0' x
+echo "all is written" >&2
+"""
+"""Writes five megabytes more than are kept of a stream."""

@@ -93,6 +93,17 @@ async def test_a_shell_script_gets_all_it_was_given_and_its_whole_output_is_kept
     assert not ended.job.output_truncated
 
 
+async def test_a_program_that_writes_more_than_is_kept_ends_and_says_that_its_output_is_cut(
+    user: SparkUser, cluster: Cluster
+) -> None:
+    ended = await user.ended(await user.run(cluster, "Shell", programs.MUCH))
+    assert ended.state == "STATE_SUCCEEDED", ended.evidence
+    assert ended.job.output_truncated
+    assert ended.job.output_size == len(ended.output) == 16 * 2**20
+    assert set(ended.output) == {"x"}
+    assert ended.errors == "all is written\n"
+
+
 async def test_what_users_configure_stands_in_the_files_of_their_hosts(
     user: SparkUser, cluster: Cluster
 ) -> None:

@@ -245,6 +245,29 @@ async def test_a_look_at_a_job_brings_what_is_new_and_says_nothing_when_nothing_
 
 
 @pytest.mark.parametrize(
+    ("kept", "chunks"),
+    [
+        ((9, 1), [(OutputChunk.STREAM_STDERR, 1, b"arn")]),
+        ((1, 3), [(OutputChunk.STREAM_STDOUT, 1, b"123456789")]),
+        ((3, 3), []),
+    ],
+)
+async def test_of_a_stream_that_is_kept_no_further_nothing_more_is_brought_and_the_job_ends(
+    engine: Engine, kept: tuple[int, int], chunks: list[tuple[int, int, bytes]]
+) -> None:
+    await engine.do(start_job())
+    engine.remote.runs["op1", "run"].state = RunState(b"0123456789", b"warn", 0)
+    job = engine.conductor.plan_facts.job
+    job.output_size, job.error_size = kept
+    job.output_truncated = True
+
+    facts = job_facts((await engine.do(await_job())).succeeded.facts)
+
+    assert [(each.stream, each.offset, each.data) for each in facts.chunks] == chunks
+    assert facts.state == Job.STATE_SUCCEEDED
+
+
+@pytest.mark.parametrize(
     ("exit_code", "state"), [(0, Job.STATE_SUCCEEDED), (3, Job.STATE_DONE_WITH_ERROR)]
 )
 async def test_a_job_ends_as_its_program_does(

@@ -102,7 +102,10 @@ class Remote(Protocol):
     def poll(
         self, host: Host, run: RunId, *, output_offset: int, errors_offset: int, timeout: float
     ) -> RunState:
-        """Look at a run; the epoch is not checked, for a look changes nothing."""
+        """Look at a run; the epoch is not checked, for a look changes nothing.
+
+        An offset beyond the end of a stream brings nothing of it.
+        """
 
     def stop(self, host: Host, run: RunId, timeout: float) -> None:
         """Stop the whole process group of a run of this or a lower epoch and wait until it is

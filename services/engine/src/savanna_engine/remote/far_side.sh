@@ -192,9 +192,14 @@ give() {
 }
 
 give_from() {
-    if [ -s out ]; then dd if=out iflag=skip_bytes,count_bytes skip="$1" count="$limit" bs=64K status=none; fi
+    if grown out "$1"; then dd if=out iflag=skip_bytes,count_bytes skip="$1" count="$limit" bs=64K status=none; fi
     printf '%s' "$mark"
-    if [ -s err ]; then dd if=err iflag=skip_bytes,count_bytes skip="$2" count="$limit" bs=64K status=none; fi
+    if grown err "$2"; then dd if=err iflag=skip_bytes,count_bytes skip="$2" count="$limit" bs=64K status=none; fi
+}
+
+# dd fails where an offset lies beyond what the file system could ever hold.
+grown() {
+    [ -s "$1" ] && [ "$(wc -c <"$1")" -gt "$2" ]
 }
 
 state() {

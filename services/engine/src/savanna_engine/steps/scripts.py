@@ -41,6 +41,8 @@ NOT_YET = 75
 _LOOK_SECONDS = 20.0
 _STOP_SECONDS = 5.0
 _CHUNK = 256 * 1024
+_BEYOND = 2**62
+"""A position that no output reaches: a look from there brings nothing."""
 
 
 class ScriptSteps:
@@ -89,7 +91,7 @@ class ScriptSteps:
         step = work.body.await_job
         host = await self._access.host(work.body.cluster_id, step.instance_name)
         run = RunId(step.operation_id, step.run_key, work.epoch)
-        output_offset, errors_offset = await self._kept(work)
+        output_offset, errors_offset = await self._wanted(work)
         state = await self._on(
             work,
             host,
@@ -142,10 +144,19 @@ class ScriptSteps:
         with contextlib.suppress(RunNotFound):
             await self._stop_threads.run(self._remote.stop, host, run, _STOP_SECONDS)
 
-    async def _kept(self, work: Work) -> tuple[int, int]:
+    async def _wanted(self, work: Work) -> tuple[int, int]:
+        """Say from where on output and error output are wanted."""
         request = facts_service.GetPlanFactsRequest(operation_id=work.operation_id)
         job = (await self._facts.GetPlanFacts(request, timeout=10)).job
-        return job.output_size, job.error_size
+        if not job.output_truncated:
+            return job.output_size, job.error_size
+        # Both streams have the same limit, and one has reached it: the longer one. Bytes that
+        # nobody keeps would be brought again by every look, and the end not seen before the last.
+        limit = max(job.output_size, job.error_size)
+        output, errors = (
+            _BEYOND if size == limit else size for size in (job.output_size, job.error_size)
+        )
+        return output, errors
 
     async def _command(self, work: Work, script: Script, *, is_job: bool = False) -> Command:
         traceparent = telemetry.current_traceparent()
