@@ -99,6 +99,24 @@ async def test_a_slow_create_has_made_its_server_before_it_answers(simulator: Si
     assert 0.2 <= time.monotonic() - begun < 2
 
 
+async def test_a_log_in_takes_as_long_as_it_is_told_to_and_a_look_does_not(
+    simulator: Simulator,
+) -> None:
+    await simulator.wish(Behavior(name_glob="*-1", login_time=Duration(nanos=200_000_000)))
+    slow, quick = await simulator.boot("c1-worker-1"), await simulator.boot("c1-worker-2")
+    assert await refusal_seconds(simulator, slow, key="") >= 0.2
+    assert await refusal_seconds(simulator, slow, key="start") < 0.2
+    assert await refusal_seconds(simulator, quick, key="") < 0.2
+
+
+async def refusal_seconds(simulator: Simulator, address: str, *, key: str) -> float:
+    """Look at a command that is not there; gives how long the answer takes."""
+    begun = time.monotonic()
+    with pytest.raises(errors.NotFound):
+        await simulator.poll(address, key=key)
+    return time.monotonic() - begun
+
+
 async def test_chosen_commands_end_as_they_are_told_to_as_often_as_they_are_told_to(
     simulator: Simulator,
 ) -> None:

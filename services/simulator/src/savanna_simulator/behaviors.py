@@ -30,6 +30,7 @@ class Traits:
     ssh_dies_after: int = 0
     create_reply_lost: bool = False
     create_seconds: float = 0.0
+    login_seconds: float = 0.0
 
 
 class Behaviors:
@@ -65,6 +66,8 @@ class Behaviors:
             traits.create_reply_lost |= each.create_reply_lost
             if each.HasField("create_time"):
                 traits.create_seconds = each.create_time.ToNanoseconds() / 1e9
+            if each.HasField("login_time"):
+                traits.login_seconds = each.login_time.ToNanoseconds() / 1e9
         return traits
 
     def scripted_exit_code(self, name: str, key: str, used: Counter[int]) -> int | None:
@@ -119,7 +122,7 @@ def _problems_of(number: int, behavior: Behavior) -> Iterator[FieldViolation]:
     place = f"behaviors[{number}]"
     if not 0 <= behavior.probability <= 1:
         yield FieldViolation(f"{place}.probability", "a probability lies between 0 and 1")
-    for field in ("boot_time", "create_time"):
+    for field in ("boot_time", "create_time", "login_time"):
         if getattr(behavior, field).ToNanoseconds() < 0:
             yield FieldViolation(f"{place}.{field}", f"{field} is 0 seconds or more")
     if not (math.isfinite(behavior.slowness) and behavior.slowness >= 0):

@@ -131,6 +131,11 @@ class Hosts:
         for run in host.runs.values() if host else ():
             self._cut_off(run.command, now, REMOVED)
 
+    async def log_in(self, login: Login) -> None:
+        """Take the time that a log-in takes; raises ``Unavailable``, and ``FailedPrecondition``."""
+        host = self._answering(login, self._settle())
+        await asyncio.sleep(self._behaviors.traits(host.name).login_seconds)
+
     def start(
         self,
         login: Login,

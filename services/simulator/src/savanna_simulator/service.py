@@ -99,6 +99,8 @@ class SimulatedHostService(stubs.SimulatedHostServiceServicer):
         deadline = time() + min(request.wait.ToNanoseconds() / 1e9, MOST_WAIT)
         login = Login(request.address, request.host_key)
         name = RunName(request.operation_id, request.key)
+        if not name.key:
+            await self._hosts.log_in(login)
         while True:
             look = self._hosts.look(login, name, offset=request.offset, epoch=request.epoch)
             patience = deadline - time()

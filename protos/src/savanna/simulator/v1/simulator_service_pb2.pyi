@@ -424,7 +424,7 @@ class PollCommandRequest(_message.Message):
     operation_id: _builtins.str
     """Operation."""
     key: _builtins.str
-    """Key."""
+    """Key; empty only logs in."""
     offset: _builtins.int
     """Position in its output from which to read."""
     epoch: _builtins.int
@@ -598,6 +598,7 @@ class Behavior(_message.Message):
     COMMAND_GLOB_FIELD_NUMBER: _builtins.int
     COMMAND_FAILURES_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    LOGIN_TIME_FIELD_NUMBER: _builtins.int
     name_glob: _builtins.str
     """Glob on the server's name, for example "c1-worker-*"; empty for all."""
     probability: _builtins.float
@@ -626,6 +627,10 @@ class Behavior(_message.Message):
     def create_time(self) -> _duration_pb2.Duration:
         """How long the reply to its create takes, although it is made at once; unset leaves it."""
 
+    @_builtins.property
+    def login_time(self) -> _duration_pb2.Duration:
+        """How long a log-in to its host takes: a look at a command without a key; unset leaves it."""
+
     def __init__(
         self,
         *,
@@ -641,10 +646,11 @@ class Behavior(_message.Message):
         command_glob: _builtins.str = ...,
         command_failures: _builtins.int = ...,
         create_time: _duration_pb2.Duration | None = ...,
+        login_time: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_command_exit_code", b"_command_exit_code", "boot_time", b"boot_time", "command_exit_code", b"command_exit_code", "create_time", b"create_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_command_exit_code", b"_command_exit_code", "boot_time", b"boot_time", "command_exit_code", b"command_exit_code", "create_time", b"create_time", "login_time", b"login_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_command_exit_code", b"_command_exit_code", "boot_fails", b"boot_fails", "boot_time", b"boot_time", "command_exit_code", b"command_exit_code", "command_failures", b"command_failures", "command_glob", b"command_glob", "create_reply_lost", b"create_reply_lost", "create_time", b"create_time", "name_glob", b"name_glob", "probability", b"probability", "slowness", b"slowness", "ssh_dead", b"ssh_dead", "ssh_dies_after", b"ssh_dies_after"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_command_exit_code", b"_command_exit_code", "boot_fails", b"boot_fails", "boot_time", b"boot_time", "command_exit_code", b"command_exit_code", "command_failures", b"command_failures", "command_glob", b"command_glob", "create_reply_lost", b"create_reply_lost", "create_time", b"create_time", "login_time", b"login_time", "name_glob", b"name_glob", "probability", b"probability", "slowness", b"slowness", "ssh_dead", b"ssh_dead", "ssh_dies_after", b"ssh_dies_after"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__command_exit_code: _TypeAlias = _typing.Literal["command_exit_code"]  # noqa: Y015
     _WhichOneofArgType__command_exit_code: _TypeAlias = _typing.Literal["_command_exit_code", b"_command_exit_code"]  # noqa: Y015
