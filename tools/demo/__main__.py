@@ -1,7 +1,7 @@
 """``make demo``: a real Spark cluster on this machine, from nothing to nothing.
 
 Ctrl-C at any moment removes what was made, through the API; a second one removes it by force.
-KEEP=1 leaves the cluster up until Ctrl-C.
+SIGTERM and a terminal that is closed do the same. KEEP=1 leaves the cluster up until Ctrl-C.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 import urllib.request
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,11 +29,17 @@ from savanna_engine.cloud.local.driver import purge
 from savanna_kit.errors import SavannaError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from types import FrameType
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 BIN = Path(sys.executable).parent
+FAILED = 1
+INTERRUPTED = 130
+"""What shells say of a command that Ctrl-C ended."""
+
+ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 NEXT = """\
 Three things to try next:
   savanna-all                                      the same in one process, for your own clusters
@@ -87,8 +93,24 @@ class Demo:
         self.show_times()
         with self.step("Scale out to four hosts"):
             self.savanna("cluster", "scale", "demo", "worker=3", "--watch")
-        if os.environ.get("KEEP"):
+        if os.environ.get("KEEP", "0") not in ("", "0"):
             self.keep()
+
+    def attempt(self, part: Callable[[], None]) -> int:
+        """Do one part; gives the exit code for it, and says in a line what went wrong."""
+        try:
+            part()
+        except KeyboardInterrupt:
+            self.console.print("\nCleaning up; Ctrl-C again removes everything by force.")
+            return INTERRUPTED
+        except (DemoError, SavannaError, OSError) as error:
+            self.console.print(f"\nThe demo stopped: {error}", style="red", markup=False)
+            return FAILED
+        except Exception as error:
+            told = f"{type(error).__name__}: {error}"
+            self.console.print(f"\nThe demo stopped: {told}", style="red", markup=False)
+            return FAILED
+        return 0
 
     def end(self) -> None:
         """Remove the cluster through the API, then end the services."""
@@ -157,7 +179,8 @@ class Demo:
             f"  gRPC   {self.mesh.plan.grpc}: savanna --address {self.mesh.plan.grpc}"
         )
         self.console.print(f"  logs   {self.mesh.plan.folder}")
-        threading.Event().wait()
+        with suppress(KeyboardInterrupt):
+            threading.Event().wait()
 
     @contextmanager
     def step(self, title: str) -> Iterator[None]:
@@ -180,13 +203,16 @@ class Demo:
 
     def asked(self, *words: str) -> str:
         """Run the command of users and give its output."""
-        return subprocess.run(
+        done = subprocess.run(
             [str(BIN / "savanna"), *words],
             env=self.environment(),
-            check=True,
+            check=False,
             stdout=subprocess.PIPE,
             text=True,
-        ).stdout
+        )
+        if done.returncode:
+            raise DemoError(f"savanna {words[0]} {words[1]} ended with {done.returncode}")
+        return done.stdout
 
     def environment(self) -> dict[str, str]:
         """Say where the demo's own Savanna is."""
@@ -195,36 +221,45 @@ class Demo:
 
 def main() -> int:
     """Run the demo; what was made is removed however it ends."""
+    _heed_endings()
     # Hosts have users of their own: the text must be readable to them, the data need not be.
     folder = Path(tempfile.mkdtemp(prefix="savanna-demo-", dir="/var/tmp"))
     folder.chmod(0o711)
     demo = Demo(folder)
-    code = 0
+    codes = []
     try:
-        try:
-            demo.run()
-        except KeyboardInterrupt:
-            demo.console.print("\nCleaning up; Ctrl-C again removes everything by force.")
-            code = 130 if not os.environ.get("KEEP") else 0
-        except (DemoError, SavannaError, OSError) as error:
-            demo.console.print(f"\nThe demo stopped: {error}", style="red", markup=False)
-            code = 1
-        demo.end()
-        if code == 0:
-            demo.tell()
+        codes.append(demo.attempt(demo.run))
+        codes.append(demo.attempt(demo.end))
     except KeyboardInterrupt:
-        code = 130
-    except (DemoError, SavannaError, OSError) as error:
-        demo.console.print(f"\nThe demo stopped: {error}", style="red", markup=False)
-        code = 1
+        codes.append(INTERRUPTED)
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        demo.end_by_force()
-        if code == 1:
-            demo.console.print(f"Logs are kept in {demo.mesh.plan.folder}")
-        else:
-            shutil.rmtree(folder, ignore_errors=True)
-    return code
+        for number in ENDINGS:
+            signal.signal(number, signal.SIG_IGN)
+        codes.append(demo.attempt(demo.end_by_force))
+    if FAILED in codes:
+        demo.console.print(f"Logs are kept in {demo.mesh.plan.folder}")
+        return FAILED
+    shutil.rmtree(folder, ignore_errors=True)
+    if not any(codes):
+        demo.tell()
+    return max(codes)
+
+
+def _heed_endings() -> None:
+    """Let every signal that asks for the end be a Ctrl-C: services have sessions of their own and
+    would stay."""
+
+    def hang_up(number: int, frame: FrameType | None) -> None:
+        # Nobody reads any more, and what can not be said must not stop the clean-up.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for descriptor in (1, 2):
+            os.dup2(nowhere, descriptor)
+        signal.default_int_handler(number, frame)
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Whoever started it with nohup wants it to stay.
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, hang_up)
 
 
 def _compile(source: Path, jar: Path) -> None:
