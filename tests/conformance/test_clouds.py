@@ -12,6 +12,7 @@ import pytest
 
 from savanna_engine.cloud.base import ClusterOrder, ServerOrder, ServerStatus
 from savanna_engine.cloud.errors import CloudRefused, QuotaExceeded
+from savanna_engine.cloud.local.hosts import namespaces_allowed
 from savanna_engine.steps.servers import make_host_key
 from tests.conformance import cloud_stages
 
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
     from savanna_engine.cloud.base import Cloud, Server
     from tests.conformance.cloud_stages import Stage
 
-STAGES = [cloud_stages.simulated, cloud_stages.in_namespaces, cloud_stages.on_loopback]
+STAGES = [cloud_stages.simulated, cloud_stages.on_loopback]
+if namespaces_allowed():
+    STAGES.append(cloud_stages.in_namespaces)
 
 
 @pytest.fixture(params=STAGES, ids=[each.__name__ for each in STAGES])
