@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from savanna_kit.errors import SavannaError
 
-class CloudError(Exception):
-    """Base of all errors of cloud drivers; ``reason`` is machine-readable, the text is for the
-    user."""
 
-    reason = "CLOUD_ERROR"
+class CloudError(SavannaError):
+    """Base of all errors of cloud drivers; the text is for the user, the reason is the name of the
+    class in capitals."""
+
     retryable = False
 
 
@@ -15,24 +16,17 @@ class CloudUnavailable(CloudError):
     """The cloud did not answer, or its reply was lost: what was asked for may or may not have
     happened."""
 
-    reason = "CLOUD_UNAVAILABLE"
     retryable = True
 
 
 class QuotaExceeded(CloudError):
     """The cloud refuses to give more."""
 
-    reason = "QUOTA_EXCEEDED"
-
 
 class CloudRefused(CloudError):
     """The cloud refuses the request itself, for example an unknown flavor; the text says what to
     change."""
 
-    reason = "CLOUD_REFUSED"
-
 
 class ServerFailed(CloudError):
     """The cloud made the server and then gave it up; the text carries the cloud's reason."""
-
-    reason = "SERVER_FAILED"
