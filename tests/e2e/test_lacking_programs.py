@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from savanna_engine.cloud.local import LocalCloud
 from tests.e2e.all_in_one import ANY_PORT, COMMAND, SECONDS
+from tests.spark.plain_user import plain_user
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,3 +46,19 @@ def test_without_an_ssh_server_nothing_is_served_and_one_sentence_says_why(tmp_p
 def test_without_an_ssh_server_a_purge_is_refused_as_clearly(tmp_path: Path) -> None:
     LocalCloud(tmp_path / "hosts").close()
     assert said_without("/usr/sbin", "--purge", str(tmp_path)) == (2, NO_SSHD)
+
+
+def test_namespaces_are_refused_to_who_may_not_make_them() -> None:
+    with plain_user() as user:
+        done = subprocess.run(
+            [*user.by, COMMAND, *serve(user.home / "data"), "--local-hosts", "namespaces"],
+            env=user.environment,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("savanna-all: --local-hosts namespaces needs root, a machine")
+    assert done.stderr.endswith("; use auto or loopback instead\n")
+    assert done.stderr.count("\n") == 1

@@ -237,15 +237,21 @@ class LoopbackHosts:
 
 def choose_hosts(kind: str, records: Records, distribution: Distribution | None) -> HostMaker:
     """Choose the way to make hosts: "namespaces", "loopback", or "auto" for the best that this user
-    may use."""
+    may use; raises ``CloudRefused`` for what this machine lacks."""
     if not Path(sshd.SSHD).exists():
         raise CloudRefused(
             "the local cloud needs an SSH server: install openssh-server "
             "(apt-get install openssh-server), it need not run"
         )
-    if kind == "loopback" or (kind == "auto" and not namespaces_allowed()):
-        return LoopbackHosts(records, distribution)
-    return NamespaceHosts(records, distribution)
+    if kind != "loopback" and namespaces_allowed():
+        return NamespaceHosts(records, distribution)
+    if kind == "namespaces":
+        raise CloudRefused(
+            "SAVANNA_ENGINE_LOCAL_HOSTS=namespaces needs root, a machine that lets root make "
+            "namespaces, and the programs ip and unshare (apt-get install iproute2 util-linux); "
+            "use auto or loopback instead"
+        )
+    return LoopbackHosts(records, distribution)
 
 
 def namespaces_allowed() -> bool:
