@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from savanna_engine.cloud.errors import CloudRefused, CloudUnavailable
-from savanna_engine.cloud.local import catalog, marks, network, sshd
+from savanna_engine.cloud.local import catalog, marks, network, sshd, sshd_folder
 from savanna_engine.cloud.local.records import HostRecord
 
 if TYPE_CHECKING:
@@ -176,8 +176,7 @@ class LoopbackHosts:
         environment = self._environment(order)
         sshd.write_files(folder, order, place, environment)
         if os.geteuid() == 0:
-            # OpenSSH refuses to start as root without the folder that its service makes at boot.
-            Path("/run/sshd").mkdir(exist_ok=True, mode=0o755)
+            sshd_folder.use(self._records)
         pid = self._start(order, folder, environment)
         record = HostRecord(
             instance_id=order.instance_id,
@@ -206,7 +205,8 @@ class LoopbackHosts:
         """Leave nothing to remove: there is no link."""
 
     def clean_cloud(self) -> None:
-        """Leave nothing to remove: there is no bridge."""
+        """Remove what SSH servers of root need."""
+        sshd_folder.leave(self._records)
 
     def _start(self, order: ServerOrder, folder: Path, environment: dict[str, str]) -> int:
         # Not a child of this process, which would have to wait for its end one day.
