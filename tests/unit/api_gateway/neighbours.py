@@ -15,7 +15,7 @@ from savanna.engine.v1 import cloud_service_pb2, cloud_service_pb2_grpc
 from savanna.plugin.v1 import plugin_service_pb2 as pb
 from savanna.plugin.v1 import plugin_service_pb2_grpc
 from savanna_kit.serving import Parts, Served
-from tests.unit.api_gateway import memory
+from tests.unit.api_gateway import memory, memory_of_work
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -148,11 +148,15 @@ def conductor(where: Path, remembered: memory.Memory) -> Parts:
             clusters.add_ClusterServiceServicer_to_server,
             memory.ClusterService(remembered),
         ),
-        ("JobService", clusters.add_JobServiceServicer_to_server, memory.JobService(remembered)),
+        (
+            "JobService",
+            clusters.add_JobServiceServicer_to_server,
+            memory_of_work.JobService(remembered),
+        ),
         (
             "OperationService",
             clusters.add_OperationServiceServicer_to_server,
-            memory.OperationService(remembered),
+            memory_of_work.OperationService(remembered),
         ),
         ("FactsService", facts.add_FactsServiceServicer_to_server, memory.FactsService(remembered)),
     ):

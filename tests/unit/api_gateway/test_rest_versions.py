@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.unit.api_gateway.conftest import opened
-from tests.unit.api_gateway.test_grpc import TOKENS
+from tests.unit.api_gateway.test_grpc_work import TOKENS
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,7 +17,7 @@ from savanna.operation.v1.operation_pb2 import Operation, Task
 from tests.unit.api_gateway.conftest import opened
 from tests.unit.api_gateway.neighbours import NETWORK, PLAIN_IMAGE
 from tests.unit.api_gateway.rest import V2_1
-from tests.unit.api_gateway.test_grpc import TOKENS
+from tests.unit.api_gateway.test_grpc_work import TOKENS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

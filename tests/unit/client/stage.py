@@ -13,7 +13,7 @@ from savanna_api_gateway.main import build
 from savanna_api_gateway.settings import ApiSettings
 from savanna_kit import serving
 from savanna_kit.settings import load
-from tests.unit.api_gateway import memory, neighbours
+from tests.unit.api_gateway import memory, memory_of_work, neighbours
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _ENDS = ("SUCCEEDED", "FAILED", "CANCELLED")
 
 
-class Operations(memory.OperationService):
+class Operations(memory_of_work.OperationService):
     """Follows the journal as it grows, and knows tasks."""
 
     def __init__(self, remembered: memory.Memory) -> None:

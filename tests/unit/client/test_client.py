@@ -14,7 +14,7 @@ from savanna_client import Client
 from savanna_client.entry import UNREACHABLE
 from savanna_client.repeats import RETRIES
 from savanna_kit import errors
-from tests.unit.api_gateway.test_grpc import cluster, group_template
+from tests.unit.api_gateway.orders import cluster, group_template
 from tests.unit.client.stage import staged
 
 if TYPE_CHECKING:

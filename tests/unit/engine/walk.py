@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 from savanna.cluster.v1.cluster_pb2 import Cluster, Facts, Instance
 from savanna.conductor.v1.facts_service_pb2 import GetPlanFactsResponse, TaskSummary
-from savanna.engine.v1.step_pb2 import StepBody
-from savanna.job.v1.job_pb2 import Job, JobFacts
+from savanna.job.v1.job_pb2 import Job
 from savanna.operation.v1.operation_pb2 import Failure, Operation, Task, TaskSpec
 from savanna_engine.planner import plan
 from savanna_engine.planner.answer import Answer, Limits
+from tests.unit.engine.lessons import learn_job, taught
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -199,7 +199,7 @@ class Walk:
         task = self.tasks[key]
         task.state = Task.STATE_SUCCEEDED
         task.ended = self.now
-        self._learn(self._taught(task.spec))
+        self._learn(taught(task.spec, self.exit_code))
         self._after(changed=task.spec.replan)
 
     def fail(self, key: str, reason: str = "COMMAND_FAILED", **evidence: str) -> None:
@@ -371,21 +371,6 @@ class Walk:
             self._give_up_needing(key)
             self._after(changed=True)
 
-    def _taught(self, spec: TaskSpec) -> Facts:
-        body = StepBody.FromString(spec.body)
-        facts = Facts()
-        if body.reaches:
-            known = facts.instances.add(name=spec.instance, state=body.reaches)
-            if spec.kind in ("create_server", "await_server"):
-                number = sum(spec.instance.encode()) % 200 + 2
-                known.internal_ip = known.management_ip = f"198.51.100.{number}"
-        if spec.kind == "start_job":
-            facts.job = JobFacts(state=Job.STATE_RUNNING).SerializeToString()
-        if spec.kind == "await_job":
-            ended = Job.STATE_DONE_WITH_ERROR if self.exit_code else Job.STATE_SUCCEEDED
-            facts.job = JobFacts(state=ended, exit_code=self.exit_code).SerializeToString()
-        return facts
-
     def _learn(self, facts: Facts) -> None:
         for news in facts.instances:
             stored = self._known.get(news.name)
@@ -410,8 +395,4 @@ class Walk:
         for name, count in facts.node_group_counts.items():
             next(each for each in self.cluster.node_groups if each.name == name).count = count
         if facts.job:
-            job = JobFacts.FromString(facts.job)
-            self.job_now.state = job.state
-            self.job_now.status_description = job.status_description
-            if job.HasField("exit_code"):
-                self.job_now.exit_code = job.exit_code
+            learn_job(self.job_now, facts)
