@@ -271,7 +271,7 @@ class Database:
         if change.HasField("failure"):
             row.message.failure.CopyFrom(change.failure)
         for task in self.tasks_of(change.operation_id):
-            if task.state == Task.STATE_PENDING:
+            if task.state in OPEN:
                 task.state = Task.STATE_SKIPPED
         return Verdict.CODE_APPLIED
 
