@@ -20,6 +20,8 @@ Task = operation_pb2.Task
 
 def bare(response: execution.CommitResponse) -> bytes:
     """Serialise an outcome."""
+    if not any(each.spawned for each in response.verdicts):
+        return response.SerializeToString()
     stored = execution.CommitResponse()
     for verdict in response.verdicts:
         kept = stored.verdicts.add(code=verdict.code)

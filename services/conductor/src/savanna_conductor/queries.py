@@ -238,19 +238,27 @@ def plan_facts(connection: Connection, operation_id: str) -> facts_service_pb2.G
     if not found:
         raise ownership.missing("cluster", answer.operation.cluster_id)
     answer.cluster.CopyFrom(found[0])
-    for task in tasks(connection, [operation_id]):
-        summary = answer.tasks.add(
-            key=task.spec.key,
-            instance=task.spec.instance,
-            state=task.state,
-            kind=task.spec.kind,
-            needs=task.spec.needs,
-        )
-        if task.HasField("failure"):
-            summary.failure.CopyFrom(task.failure)
-        if task.HasField("end_time"):
-            summary.end_time.CopyFrom(task.end_time)
+    _add_summaries(connection, answer)
     return answer
+
+
+def _add_summaries(connection: Connection, answer: facts_service_pb2.GetPlanFactsResponse) -> None:
+    """Read of all tasks of the operation what a plan may know; there may be thousands."""
+    table = schema.task
+    query = (
+        select(table.c.spec, table.c.state, table.c.failure, table.c.ended)
+        .where(table.c.operation_id == answer.operation.id)
+        .order_by(table.c.created, table.c.position)
+    )
+    for data, state, failure, ended in connection.execute(query):
+        spec = operation_pb2.TaskSpec.FromString(data)
+        summary = answer.tasks.add(
+            key=spec.key, instance=spec.instance, state=state, kind=spec.kind, needs=spec.needs
+        )
+        if failure:
+            summary.failure.ParseFromString(failure)
+        if ended:
+            summary.end_time.FromMicroseconds(ended)
 
 
 def access(

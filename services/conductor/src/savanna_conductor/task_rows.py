@@ -85,7 +85,7 @@ class TaskRow:
 def load(connection: Connection, ids: Iterable[str]) -> dict[str, TaskRow]:
     """Read tasks."""
     rows = arrays.select_by_ids(connection, schema.task, _READ, ids)
-    found = {row.id: TaskRow(**row._mapping) for row in rows}
+    found = {row[0]: TaskRow(*tuple(row)) for row in rows}
     for each in found.values():
         # PostgreSQL's driver gives bytes as memory that belongs to it.
         each.spec, each.failure = bytes(each.spec), bytes(each.failure)

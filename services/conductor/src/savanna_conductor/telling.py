@@ -82,13 +82,17 @@ def task_entry(
     operation: Operation, task_id: str, spec: operation_pb2.TaskSpec, kind: Entry.Kind.ValueType
 ) -> Entry:
     """Begin an entry about a task."""
-    entry = _about(operation, kind)
-    entry.task_id = task_id
-    entry.task_key = spec.key
-    entry.task_kind = spec.kind
-    entry.title = spec.title
-    entry.instance = spec.instance
-    return entry
+    return Entry(
+        project_id=operation.project_id,
+        cluster_id=operation.cluster_id,
+        operation_id=operation.id,
+        kind=kind,
+        task_id=task_id,
+        task_key=spec.key,
+        task_kind=spec.kind,
+        title=spec.title,
+        instance=spec.instance,
+    )
 
 
 def task_created(

@@ -6,14 +6,18 @@ It ends only when nothing of it runs any more: whoever waits for its end may rel
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING
 
 from savanna.operation.v1 import operation_pb2
 from savanna_scheduler.core import changes
 from savanna_scheduler.core.failures import stuck
 from savanna_scheduler.core.graph import Ending, OperationGraph, Phase, TaskNode
+from savanna_scheduler.core.parts import in_parts
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from savanna.conductor.v1 import execution_service_pb2 as execution
     from savanna_scheduler.core.scheduler import SchedulerCore
 
@@ -31,26 +35,49 @@ class Course:
     # Onwards.
 
     def spawn(self, graph: OperationGraph, specs: list[operation_pb2.TaskSpec]) -> None:
-        """Store tasks, and hand them out once they are stored."""
+        """Store tasks, and hand them out once they are stored.
+
+        Many are stored a part after the other, those that others need first: what other operations
+        decide meanwhile goes in between. Should this scheduler end before the last part, whoever
+        takes over plans again and is told the rest.
+        """
+        parts = deque(in_parts(specs, self._core.policy.spawn_part))
         towards_goal = not graph.operation.cancel_requested
+        graph.is_spawning = True
+
+        def store_next() -> None:
+            self._core.decide(changes.spawn(graph.id, parts.popleft()), stored)
 
         def stored(verdict: execution.Verdict) -> None:
             self._core.must_apply(verdict)
-            nodes = [graph.add(task) for task in verdict.spawned]
-            for node in nodes:
-                self._core.tasks[node.id] = node
-            hopeless = graph.link(nodes)
-            if towards_goal and graph.operation.cancel_requested:
-                # The wish to end it came meanwhile.
-                hopeless = [node for node in nodes if not node.spec.is_plan]
-            for node in hopeless:
-                self.skip(node)
-            for node in nodes:
-                self._core.make_ready(node)
-            if not nodes:
+            nodes = self._join(graph, verdict.spawned, towards_goal=towards_goal)
+            wished_away = towards_goal and graph.operation.cancel_requested
+            if parts and not wished_away and graph.ending is None:
+                store_next()
+                return
+            graph.is_spawning = False
+            if len(nodes) == 0 or graph.open_tasks == 0:
                 self.look_for_more(graph)
+            self.go_on(graph)
 
-        self._core.decide(changes.spawn(graph.id, specs), stored)
+        store_next()
+
+    def _join(
+        self, graph: OperationGraph, tasks: Iterable[Task], *, towards_goal: bool
+    ) -> list[TaskNode]:
+        """Take stored tasks in; give those up that can never run or are not wanted any more."""
+        nodes = [graph.add(task) for task in tasks]
+        for node in nodes:
+            self._core.tasks[node.id] = node
+        hopeless = graph.link(nodes)
+        if towards_goal and graph.operation.cancel_requested:
+            # The wish to end it came meanwhile.
+            hopeless = [node for node in nodes if not node.spec.is_plan]
+        for node in hopeless:
+            self.skip(node)
+        for node in nodes:
+            self._core.make_ready(node)
+        return nodes
 
     def plan_again(self, graph: OperationGraph) -> None:
         """Store the next plan, unless one waits already or is being stored."""
@@ -86,7 +113,8 @@ class Course:
     def look_for_more(self, graph: OperationGraph) -> None:
         """Plan again when nothing is left; but a plan that knew of everything and found neither a
         step nor an end would find the same again."""
-        if graph.open_tasks or graph.plan_asked or graph.ending is not None:
+        busy = graph.open_tasks or graph.plan_asked or graph.is_spawning
+        if busy or graph.ending is not None:
             return
         if graph.has_news:
             self.plan_again(graph)

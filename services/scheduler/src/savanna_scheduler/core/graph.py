@@ -130,6 +130,9 @@ class OperationGraph:
     replan_at: float | None = None
     """When it is planned again in any case."""
 
+    is_spawning: bool = False
+    """What a plan asked for is being stored; until all of it is, no other plan runs."""
+
     has_news: bool = True
     """Something happened since the last plan was handed out that it may not know of."""
 
@@ -240,8 +243,8 @@ class OperationGraph:
         if not node.spec.is_plan:
             return True
         if self.operation.cancel_requested:
-            return self.assigned == 0
-        return not any(each.is_out for each in self._open_plans())
+            return self.assigned == 0 and not self.is_spawning
+        return not self.is_spawning and not any(each.is_out for each in self._open_plans())
 
     def pending_plan(self) -> TaskNode | None:
         """Find the plan that waits to be handed out."""

@@ -43,6 +43,9 @@ class Policy:
     commit_changes: int = 500
     """Most changes of one commit."""
 
+    spawn_part: int = 200
+    """Most tasks that are stored in one commit."""
+
     commit_bytes: int = 8 * 2**20
     """A commit of so many bytes takes no further changes."""
 

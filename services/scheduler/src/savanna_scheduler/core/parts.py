@@ -1,0 +1,39 @@
+"""Dividing many new tasks, so that none is stored before those that it needs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from savanna.operation.v1.operation_pb2 import TaskSpec
+
+
+def in_parts(specs: Sequence[TaskSpec], size: int) -> Iterator[list[TaskSpec]]:
+    """Give tasks in parts of at most a size; few are given as they are."""
+    ordered = list(specs) if len(specs) <= size else _needed_first(specs)
+    for start in range(0, len(ordered), size):
+        yield ordered[start : start + size]
+
+
+def _needed_first(specs: Sequence[TaskSpec]) -> list[TaskSpec]:
+    """Order tasks by their needs, else as they are; those in a circle come last: nothing can help
+    them."""
+    by_key = {spec.key: spec for spec in specs}
+    missing: dict[str, int] = {}
+    dependents: dict[str, list[str]] = {}
+    for key, spec in by_key.items():
+        needs = [need for need in set(spec.needs) if need in by_key]
+        missing[key] = len(needs)
+        for need in needs:
+            dependents.setdefault(need, []).append(key)
+    ordered = [key for key, number in missing.items() if not number]
+    # It grows while it is read.
+    for key in ordered:
+        for dependent in dependents.get(key, ()):
+            missing[dependent] -= 1
+            if not missing[dependent]:
+                ordered.append(dependent)
+    circles = [key for key, number in missing.items() if number]
+    return [by_key[key] for key in (*ordered, *circles)]

@@ -1,0 +1,39 @@
+"""Many new tasks are stored a part after the other, and others have their turn in between."""
+
+from __future__ import annotations
+
+from random import Random
+
+from savanna.operation.v1.operation_pb2 import TaskSpec
+from savanna_scheduler.core.parts import in_parts
+
+
+def spec(number: int, *needs: int) -> TaskSpec:
+    return TaskSpec(key=f"t{number}", needs=[f"t{each}" for each in needs])
+
+
+def test_few_tasks_are_given_as_they_are() -> None:
+    specs = [spec(2, 1), spec(1)]
+    assert list(in_parts(specs, 2)) == [specs]
+
+
+def test_no_task_is_stored_before_what_it_needs() -> None:
+    specs = [spec(n, *(range(max(0, n - 3), n))) for n in range(100)]
+    Random(1).shuffle(specs)
+
+    parts = list(in_parts(specs, 7))
+
+    assert {len(each) for each in parts[:-1]} == {7}
+    stored: set[str] = set()
+    for each in (each for part in parts for each in part):
+        assert stored.issuperset(each.needs)
+        stored.add(each.key)
+    assert len(stored) == 100
+
+
+def test_tasks_that_need_each_other_or_what_is_not_there_are_kept() -> None:
+    specs = [spec(0, 1), spec(1, 0), spec(2, 99), spec(3)]
+
+    ordered = [each.key for part in in_parts(specs, 2) for each in part]
+
+    assert ordered == ["t2", "t3", "t0", "t1"]
