@@ -100,9 +100,10 @@ class TaskBench:
     def task_states(self, operation_ids: Sequence[str]) -> dict[int, int]:
         """Count the stored tasks of operations by state."""
         names = ", ".join(f"'{each}'" for each in operation_ids)
-        query = f"SELECT state, count(*) FROM task WHERE operation_id IN ({names}) GROUP BY state"
+        chosen = f"FROM task WHERE operation_id IN ({names}) GROUP BY state"
+        query = f"SELECT state, count(*) AS number {chosen}"
         with self.database.connect() as connection:
-            return dict(connection.execute(text(query)).tuples().all())
+            return {row.state: row.number for row in connection.execute(text(query))}
 
     async def submit(self, project_id: str, names: Sequence[str]) -> list[Operation]:
         """Ask for operations, all at once: each is the launch of a cluster with such a name."""
