@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
+from savanna.conductor.v1.execution_service_pb2 import Verdict
+from savanna.operation.v1.operation_pb2 import Attempt
 from tests.unit.scheduler.database import Database, LeaseLostError, OutOfOrderError
 
 if TYPE_CHECKING:
@@ -96,6 +98,13 @@ class Conductor:
         """Record a commit."""
         response = self.database.commit(request)
         self._world.checker.committed(request, response)
+        for change, verdict in zip(request.changes, response.verdicts, strict=True):
+            end = change.defer if change.HasField("defer") else change.finish
+            if end.task_id:
+                outcome = Attempt.Outcome.Name(end.outcome).removeprefix("OUTCOME_").lower()
+                code = Verdict.Code.Name(verdict.code).removeprefix("CODE_").lower()
+                told = f"{end.task_id}/{end.epoch} {outcome}: {code}"
+                self._world.note(request.scheduler_id, told)
         return response
 
     def claim(self, scheduler_id: str, known: set[str]) -> execution.ClaimResponse:

@@ -30,8 +30,11 @@ class SimulatedScheduler(Process):
     def __init__(self, world: World, name: str) -> None:
         super().__init__(world, name)
         self.id = name
-        # Small commits, sometimes: what belongs together must not need one.
-        policy = Policy(commit_changes=world.chance.choice((3, 500)))
+        # Small commits, sometimes: nothing must need to be recorded together that is not joined.
+        policy = Policy(
+            commit_changes=world.chance.choice((3, 500)),
+            spawn_part=world.chance.choice((1, 3, 1000)),
+        )
         self.core = world.faults.scheduler_core(name, policy, Random(name))
         self.links: dict[str, Link] = {}
         self._beats: dict[str, int] = {}
@@ -129,6 +132,9 @@ class SimulatedScheduler(Process):
         )
 
     def _claimed(self, answer: execution.ClaimResponse) -> None:
+        if answer.graphs:
+            owned = ", ".join(each.operation.id for each in answer.graphs)
+            self.world.note(self.name, f"owns {owned}")
         for event in events.claimed(answer):
             self.feed(event)
         self.after(0.3, self._claim)
