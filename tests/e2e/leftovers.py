@@ -30,6 +30,7 @@ class Trail:
         self._cloud_id = (root / "cloud-id").read_text()
         self._links = {f"sv{self._cloud_id}"}
         self._namespaces: set[str] = set()
+        self._followed = 0
 
     def follow(self) -> Trail:
         """Note links and namespaces of the hosts that there are."""
@@ -37,6 +38,7 @@ class Trail:
         ours = set(namespaces_of("self"))
         for pid in marks.marked(marks.CLOUD_MARK, self._cloud_id):
             self._namespaces |= set(namespaces_of(str(pid))) - ours
+            self._followed = max(self._followed, marks.start_time(pid))
         return self
 
     def found(self) -> list[str]:
@@ -51,6 +53,9 @@ class Trail:
         for pid in marks.marked(marks.CLOUD_MARK, self._cloud_id):
             yield f"process {pid} {command_of(pid)}"
         for pid in _pids():
+            # The number of a namespace that is gone is given to the next one: to another cloud's.
+            if marks.start_time(pid) > self._followed:
+                continue
             for namespace in namespaces_of(str(pid)):
                 if namespace in self._namespaces:
                     yield f"namespace {namespace} of {pid} {command_of(pid)}"
