@@ -256,7 +256,9 @@ def _heed_endings() -> None:
             os.dup2(nowhere, descriptor)
         signal.default_int_handler(number, frame)
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Also the first: whoever runs in the background of a script begins with it ignored.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     # Whoever started it with nohup wants it to stay.
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         signal.signal(signal.SIGHUP, hang_up)
