@@ -129,7 +129,7 @@ class Demo:
             self.console.print(f"  {seconds:6.1f} s  {title}")
         total = time.monotonic() - self.begun
         self.console.print(f"  {total:6.1f} s  in all; nothing is left behind\n")
-        self.console.print(NEXT, end="", markup=False)
+        self.console.print(NEXT, end="", markup=False, soft_wrap=True)
 
     def end_by_force(self) -> None:
         """Kill the services and remove every host."""
