@@ -9,6 +9,7 @@ import grpc
 from google.protobuf.message import Message
 
 from savanna_kit import errors, status
+from savanna_kit.interceptors import with_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -46,12 +47,8 @@ class Introduction(grpc.aio.UnaryUnaryClientInterceptor):
         request: object,
     ) -> Any:  # noqa: ANN401 - the type of the response is the method's
         """Make the call."""
-        details = grpc.aio.ClientCallDetails(
-            client_call_details.method,
-            client_call_details.timeout,
-            grpc.aio.Metadata(*(client_call_details.metadata or ()), *self._metadata),
-            client_call_details.credentials,
-            client_call_details.wait_for_ready,
+        details = with_metadata(
+            client_call_details, self._metadata, timeout=client_call_details.timeout
         )
         try:
             return await continuation(details, with_request_id(request))

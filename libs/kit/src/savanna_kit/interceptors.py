@@ -20,7 +20,7 @@ from savanna_kit import context as request_context
 from savanna_kit import errors, logs, status, telemetry
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -162,6 +162,22 @@ def outgoing_metadata() -> list[tuple[str, str]]:
     return metadata
 
 
+def with_metadata(
+    details: grpc.aio.ClientCallDetails,
+    further: Iterable[tuple[str, str]],
+    *,
+    timeout: float | None,
+) -> grpc.aio.ClientCallDetails:
+    """Give the details of a call with further metadata, and with this time-out in seconds."""
+    return grpc.aio.ClientCallDetails(
+        details.method,
+        timeout,
+        grpc.aio.Metadata(*(details.metadata or ()), *further),
+        details.credentials,
+        details.wait_for_ready,
+    )
+
+
 class ClientLayers(UnaryUnaryClientInterceptor):
     """Puts request, trace and deadline on every unary call, and turns its failure into an error of
     the tree."""
@@ -179,14 +195,7 @@ class ClientLayers(UnaryUnaryClientInterceptor):
         asked = client_call_details.timeout
         left = request_context.remaining()
         limits = [each for each in (asked or self._default, left) if each is not None]
-        metadata = [*(client_call_details.metadata or ()), *outgoing_metadata()]
-        details = grpc.aio.ClientCallDetails(
-            client_call_details.method,
-            min(limits),
-            grpc.aio.Metadata(*metadata),
-            client_call_details.credentials,
-            client_call_details.wait_for_ready,
-        )
+        details = with_metadata(client_call_details, outgoing_metadata(), timeout=min(limits))
         call = await continuation(details, request)
         try:
             await call

@@ -80,9 +80,9 @@ def reached(work: Work, **known: str | int) -> Facts | None:
     return facts
 
 
-def growing(looks: int, *, first: float, most: float) -> float:
-    """Give the wait before the next look, in seconds: twice the last, up to ``most``."""
-    return min(most, first * 2.0 ** min(looks, 16))
+def growing(looks: int, *, first: float, most: float, factor: float = 2.0) -> float:
+    """Give the wait before the next look, in seconds: ``factor`` times the last, up to ``most``."""
+    return min(most, first * factor ** min(looks, 16))
 
 
 def tail(output: bytes) -> str:

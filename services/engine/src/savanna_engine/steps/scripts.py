@@ -108,7 +108,7 @@ class ScriptSteps:
         _add(facts, OutputChunk.STREAM_STDERR, errors_offset, state.errors)
         if state.exit_code is None:
             # Waits grow slowly: the end of a short program is seen before long.
-            wait = min(5.0, 0.5 * 1.2 ** min(work.looks, 64))
+            wait = growing(work.looks, first=0.5, most=5.0, factor=1.2)
             return Later(wait, _job(facts) if facts.chunks else None)
         facts.exit_code = state.exit_code
         facts.state = Job.STATE_SUCCEEDED if state.exit_code == 0 else Job.STATE_DONE_WITH_ERROR
