@@ -13,6 +13,7 @@ from savanna.engine.v1 import step_pb2
 from savanna.operation.v1 import operation_pb2
 from savanna_conductor import convert, jobs, references, requests, states, telling
 from savanna_conductor.store import schema
+from savanna_conductor.task_rows import NewTasks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -67,9 +68,10 @@ def create(transaction: Transaction, operation: Operation) -> Operation:
     )
     telling.operation_changed(transaction, operation, Entry.KIND_OPERATION_CREATED)
     spec = _first_plan(operation)
-    row = task_row(operation.id, spec, 1, transaction.now)
-    transaction.connection.execute(insert(schema.task).values(row))
-    telling.task_created(transaction, operation, str(row["id"]), spec)
+    tasks = NewTasks()
+    task_id = tasks.add(operation.id, spec, 1)
+    tasks.store(transaction.connection, transaction.now)
+    telling.task_created(transaction, operation, task_id, spec)
     return operation
 
 
@@ -100,35 +102,6 @@ def _first_plan(operation: Operation) -> operation_pb2.TaskSpec:
     spec.retry.max_attempts = 8
     spec.timeout.FromSeconds(60)
     return spec
-
-
-def task_row(
-    operation_id: str, spec: operation_pb2.TaskSpec, position: int, now: int
-) -> dict[str, object]:
-    """Give the row of a new task."""
-    bare = operation_pb2.TaskSpec()
-    bare.CopyFrom(spec)
-    bare.ClearField("body")
-    return {
-        "id": str(uuid.uuid4()),
-        "operation_id": operation_id,
-        "key": spec.key,
-        "position": position,
-        "state": Task.STATE_PENDING,
-        "epoch": 0,
-        "session_id": "",
-        "failed_attempts": 0,
-        "lost_attempts": 0,
-        "not_before": 0,
-        "waiting_since": 0,
-        "created": now,
-        "started": 0,
-        "ended": 0,
-        "polled": False,
-        "failure": b"",
-        "spec": bare.SerializeToString(deterministic=True),
-        "body": spec.body,
-    }
 
 
 def note_start(transaction: Transaction, operation: Operation) -> None:
