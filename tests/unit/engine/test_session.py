@@ -51,7 +51,7 @@ class Stage:
         self.clock = ManualClock()
         self.hands = Hands()
         self.scheduler = Scheduler()
-        self.session = Session(self.hands.runner, {"ssh": 4}, self.clock)
+        self.session = Session(self.hands.runner, self.clock)
         self.session.attach(self.scheduler)
         self.session.fence_after(4.0)
 
@@ -379,7 +379,7 @@ class BrokenRunner(Runner):
 
 async def test_an_attempt_that_breaks_the_runner_still_has_a_result(stage: Stage) -> None:
     runner = BrokenRunner({"work": stage.hands.work}, stage.hands.interrupt)
-    session = Session(runner, {}, stage.clock)
+    session = Session(runner, stage.clock)
     session.attach(stage.scheduler)
 
     session.begin([assignment()])

@@ -54,7 +54,7 @@ class Schedulers:
     async def run(self) -> None:
         """Live one session after the other until the engine ends."""
         while not self._ending:
-            session = self._session = Session(self._runner, self._slots)
+            session = self._session = Session(self._runner)
             log.info("session_started", session_id=session.id, engine_id=self._given.engine_id)
             await self._live(session)
             session.end()

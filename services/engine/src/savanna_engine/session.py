@@ -18,7 +18,7 @@ from savanna_kit import logs
 from savanna_kit.clock import Clock, SystemClock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from savanna_engine.runner import Runner
 
@@ -29,11 +29,8 @@ _LOOK_SECONDS = 0.1
 class Session:
     """Attempts under way and results to be acknowledged, for all schedulers."""
 
-    def __init__(
-        self, runner: Runner, slots: Mapping[str, int], clock: Clock | None = None
-    ) -> None:
+    def __init__(self, runner: Runner, clock: Clock | None = None) -> None:
         self.id = str(uuid.uuid4())
-        self.slots = dict(slots)
         self._runner = runner
         self._clock = clock or SystemClock()
         self._core = core.SessionCore(runner.knows, self.now())
