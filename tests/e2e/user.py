@@ -15,6 +15,7 @@ from savanna.operation.v1.operation_pb2 import (
     Operation,
     Task,
 )
+from savanna_pluginkit.conformance import set_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -44,12 +45,8 @@ class User:
         wanted = fake_cluster(name, workers, offered)
         if min_ready is not None:
             wanted.node_groups[1].spec.node_policy.min_ready = min_ready
-        section = wanted.cluster_configs.sections["general"]
         for key, value in (configs or {}).items():
-            if isinstance(value, int):
-                section.values[key].number = value
-            else:
-                section.values[key].text = value
+            set_config(wanted.cluster_configs, "general", key, value)
         return await self.client.clusters.CreateCluster(
             clusters.CreateClusterRequest(cluster=wanted, on_failure=on_failure)
         )
@@ -84,16 +81,21 @@ class User:
         return list(answer.tasks)
 
 
-def fake_cluster(name: str, workers: int, offered: cloud_pb2.CloudCatalog) -> Cluster:
-    """Describe a cluster of the fake plugin on what a cloud offers."""
-    image = next(each for each in offered.images if "fake" in each.tags)
-    wanted = Cluster(
+def bare_cluster(name: str, plugin: str, version: str, offered: cloud_pb2.CloudCatalog) -> Cluster:
+    """Describe a cluster that has no groups yet, on the plugin's image and the first network."""
+    image = next(each for each in offered.images if plugin in each.tags)
+    return Cluster(
         name=name,
-        plugin_name="fake",
-        plugin_version="0.1",
+        plugin_name=plugin,
+        plugin_version=version,
         default_image_id=image.id,
         neutron_management_network=offered.networks[0].id,
     )
+
+
+def fake_cluster(name: str, workers: int, offered: cloud_pb2.CloudCatalog) -> Cluster:
+    """Describe a cluster of the fake plugin on what a cloud offers."""
+    wanted = bare_cluster(name, "fake", "0.1", offered)
     for group, count, processes in (
         ("main", 1, ["namenode", "jobtracker"]),
         ("worker", workers, ["datanode", "tasktracker"]),

@@ -15,7 +15,8 @@ from savanna.cluster.v1.cluster_pb2 import Cluster
 from savanna.job.v1.job_pb2 import Job, JobBinary, JobTemplate, OutputChunk
 from savanna.operation.v1.operation_pb2 import Operation
 from savanna_client import Client
-from tests.e2e.user import User, instances
+from savanna_pluginkit.conformance.example import config_value
+from tests.e2e.user import User, bare_cluster, instances
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, MutableMapping, Sequence
@@ -64,14 +65,7 @@ class SparkUser(User):
     ) -> clusters.CreateClusterResponse:
         """Ask for a master and some workers."""
         offered = (await self.client.catalog.GetCloud(catalog.GetCloudRequest())).cloud
-        image = next(each for each in offered.images if "spark" in each.tags)
-        wanted = Cluster(
-            name=name,
-            plugin_name="spark",
-            plugin_version="4.3",
-            default_image_id=image.id,
-            neutron_management_network=offered.networks[0].id,
-        )
+        wanted = bare_cluster(name, "spark", "4.3", offered)
         groups = (
             ("master", 1, ["master", "history server"], None),
             ("worker", workers, ["worker"], worker_configs),
@@ -165,12 +159,7 @@ class SparkUser(User):
 
 def _fill(target: MutableMapping[str, ConfigValue], values: Configs) -> None:
     for name, value in values.items():
-        if isinstance(value, bool):
-            target[name].flag = value
-        elif isinstance(value, int):
-            target[name].number = value
-        else:
-            target[name].text = value
+        target[name].CopyFrom(config_value(value))
 
 
 @asynccontextmanager
