@@ -12,8 +12,8 @@ help: ## Say what there is
 setup: ## Make this clone ready (system packages, .venv, everything); again: under 5 s
 	@$(PYTHON) tools/setup
 
-lock: setup ## Remake requirements.lock from the members' pyproject files
-	@tools/lock && $(PYTHON) tools/setup
+lock: setup ## Remake requirements.lock from the members' pyproject files (ARGS=--upgrade takes the newest of all)
+	@tools/lock $(ARGS) && $(PYTHON) tools/setup
 
 protos: ## Generate protos/src from protos/savanna
 	@$(BIN)/python tools/protos
