@@ -26,13 +26,15 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from savanna.operation.v1 import operation_pb2 as savanna_dot_operation_dot_v1_dot_operation__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,savanna/scheduler/v1/scheduler_service.proto\x12\x14savanna.scheduler.v1\x1a\x1egoogle/protobuf/duration.proto\x1a$savanna/operation/v1/operation.proto\"\xe9\x02\n\x0e\x43onnectRequest\x12,\n\x05hello\x18\x01 \x01(\x0b\x32\x1b.savanna.scheduler.v1.HelloH\x00\x12.\n\x06\x63redit\x18\x02 \x01(\x0b\x32\x1c.savanna.scheduler.v1.CreditH\x00\x12\x32\n\x08\x61\x63\x63\x65pted\x18\x03 \x01(\x0b\x32\x1e.savanna.scheduler.v1.AcceptedH\x00\x12\x30\n\x07refused\x18\x04 \x01(\x0b\x32\x1d.savanna.scheduler.v1.RefusedH\x00\x12*\n\x04\x64one\x18\x05 \x01(\x0b\x32\x1a.savanna.scheduler.v1.DoneH\x00\x12*\n\x04\x62\x65\x61t\x18\x06 \x01(\x0b\x32\x1a.savanna.scheduler.v1.BeatH\x00\x12\x30\n\x07goodbye\x18\x07 \x01(\x0b\x32\x1d.savanna.scheduler.v1.GoodbyeH\x00\x42\t\n\x07message\"\xbc\x02\n\x0f\x43onnectResponse\x12\x30\n\x07welcome\x18\x01 \x01(\x0b\x32\x1d.savanna.scheduler.v1.WelcomeH\x00\x12(\n\x03run\x18\x02 \x01(\x0b\x32\x19.savanna.scheduler.v1.RunH\x00\x12.\n\x06\x63\x61ncel\x18\x03 \x01(\x0b\x32\x1c.savanna.scheduler.v1.CancelH\x00\x12\x31\n\x08\x62\x65\x61t_ack\x18\x04 \x01(\x0b\x32\x1d.savanna.scheduler.v1.BeatAckH\x00\x12\x31\n\x08\x64one_ack\x18\x05 \x01(\x0b\x32\x1d.savanna.scheduler.v1.DoneAckH\x00\x12,\n\x05\x64rain\x18\x06 \x01(\x0b\x32\x1b.savanna.scheduler.v1.DrainH\x00\x42\t\n\x07message\",\n\nAttemptRef\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\"\xa1\x01\n\x05Hello\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x11\n\tengine_id\x18\x02 \x01(\t\x12\x10\n\x08protocol\x18\x03 \x01(\x05\x12\x31\n\x07running\x18\x04 \x03(\x0b\x32 .savanna.scheduler.v1.AttemptRef\x12,\n\x06\x63redit\x18\x05 \x01(\x0b\x32\x1c.savanna.scheduler.v1.Credit\"n\n\x06\x43redit\x12\x36\n\x05slots\x18\x01 \x03(\x0b\x32\'.savanna.scheduler.v1.Credit.SlotsEntry\x1a,\n\nSlotsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x05:\x02\x38\x01\">\n\x08\x41\x63\x63\x65pted\x12\x32\n\x08\x61ttempts\x18\x01 \x03(\x0b\x32 .savanna.scheduler.v1.AttemptRef\"L\n\x07Refused\x12\x31\n\x07\x61ttempt\x18\x01 \x01(\x0b\x32 .savanna.scheduler.v1.AttemptRef\x12\x0e\n\x06reason\x18\x02 \x01(\t\"I\n\x04\x42\x65\x61t\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12\x31\n\x07running\x18\x02 \x03(\x0b\x32 .savanna.scheduler.v1.AttemptRef\"\t\n\x07Goodbye\"5\n\x04\x44one\x12-\n\x07results\x18\x01 \x03(\x0b\x32\x1c.savanna.scheduler.v1.Result\"\x94\x02\n\x06Result\x12\x31\n\x07\x61ttempt\x18\x01 \x01(\x0b\x32 .savanna.scheduler.v1.AttemptRef\x12\x34\n\tsucceeded\x18\x02 \x01(\x0b\x32\x1f.savanna.scheduler.v1.SucceededH\x00\x12/\n\x06\x66\x61iled\x18\x03 \x01(\x0b\x32\x1d.savanna.operation.v1.FailureH\x00\x12/\n\x07not_yet\x18\x04 \x01(\x0b\x32\x1c.savanna.scheduler.v1.NotYetH\x00\x12\x34\n\tcancelled\x18\x05 \x01(\x0b\x32\x1f.savanna.scheduler.v1.CancelledH\x00\x42\t\n\x07outcome\"\xc2\x01\n\tSucceeded\x12\r\n\x05\x66\x61\x63ts\x18\x01 \x01(\x0c\x12-\n\x05spawn\x18\x02 \x03(\x0b\x32\x1e.savanna.operation.v1.TaskSpec\x12\x34\n\nconclusion\x18\x03 \x01(\x0b\x32 .savanna.scheduler.v1.Conclusion\x12\x10\n\x08unwanted\x18\x04 \x03(\t\x12/\n\x0creplan_after\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"r\n\nConclusion\x12\x34\n\x05state\x18\x01 \x01(\x0e\x32%.savanna.operation.v1.Operation.State\x12.\n\x07\x66\x61ilure\x18\x02 \x01(\x0b\x32\x1d.savanna.operation.v1.Failure\"G\n\x06NotYet\x12.\n\x0bretry_after\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\r\n\x05\x66\x61\x63ts\x18\x02 \x01(\x0c\"\x0b\n\tCancelled\"\xb0\x01\n\x07Welcome\x12\x14\n\x0cscheduler_id\x18\x01 \x01(\t\x12\x30\n\rbeat_interval\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12-\n\nself_fence\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x04\x64rop\x18\x04 \x03(\x0b\x32 .savanna.scheduler.v1.AttemptRef\"<\n\x03Run\x12\x35\n\x0b\x61ssignments\x18\x01 \x03(\x0b\x32 .savanna.scheduler.v1.Assignment\"\x9d\x02\n\nAssignment\x12\x31\n\x07\x61ttempt\x18\x01 \x01(\x0b\x32 .savanna.scheduler.v1.AttemptRef\x12\x14\n\x0coperation_id\x18\x02 \x01(\t\x12\x0b\n\x03key\x18\x03 \x01(\t\x12\x0c\n\x04kind\x18\x04 \x01(\t\x12\x0c\n\x04pool\x18\x05 \x01(\t\x12\x0c\n\x04\x62ody\x18\x06 \x01(\x0c\x12\x0e\n\x06number\x18\x07 \x01(\x05\x12*\n\x07timeout\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12,\n\toffer_ttl\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x13\n\x0btraceparent\x18\n \x01(\t\x12\x10\n\x08instance\x18\x0b \x01(\t\"<\n\x06\x43\x61ncel\x12\x32\n\x08\x61ttempts\x18\x01 \x03(\x0b\x32 .savanna.scheduler.v1.AttemptRef\"\x19\n\x07\x42\x65\x61tAck\x12\x0e\n\x06number\x18\x01 \x01(\x03\"=\n\x07\x44oneAck\x12\x32\n\x08\x61ttempts\x18\x01 \x03(\x0b\x32 .savanna.scheduler.v1.AttemptRef\"\x07\n\x05\x44rain2n\n\x10SchedulerService\x12Z\n\x07\x43onnect\x12$.savanna.scheduler.v1.ConnectRequest\x1a%.savanna.scheduler.v1.ConnectResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,savanna/scheduler/v1/scheduler_service.proto\x12\x14savanna.scheduler.v1\x1a\x1egoogle/protobuf/duration.proto\x1a$savanna/operation/v1/operation.proto\"\xe9\x02\n\x0e\x43onnectRequest\x12,\n\x05hello\x18\x01 \x01(\x0b\x32\x1b.savanna.scheduler.v1.HelloH\x00\x12.\n\x06\x63redit\x18\x02 \x01(\x0b\x32\x1c.savanna.scheduler.v1.CreditH\x00\x12\x32\n\x08\x61\x63\x63\x65pted\x18\x03 \x01(\x0b\x32\x1e.savanna.scheduler.v1.AcceptedH\x00\x12\x30\n\x07refused\x18\x04 \x01(\x0b\x32\x1d.savanna.scheduler.v1.RefusedH\x00\x12*\n\x04\x64one\x18\x05 \x01(\x0b\x32\x1a.savanna.scheduler.v1.DoneH\x00\x12*\n\x04\x62\x65\x61t\x18\x06 \x01(\x0b\x32\x1a.savanna.scheduler.v1.BeatH\x00\x12\x30\n\x07goodbye\x18\x07 \x01(\x0b\x32\x1d.savanna.scheduler.v1.GoodbyeH\x00\x42\t\n\x07message\"\xbc\x02\n\x0f\x43onnectResponse\x12\x30\n\x07welcome\x18\x01 \x01(\x0b\x32\x1d.savanna.scheduler.v1.WelcomeH\x00\x12(\n\x03run\x18\x02 \x01(\x0b\x32\x19.savanna.scheduler.v1.RunH\x00\x12.\n\x06\x63\x61ncel\x18\x03 \x01(\x0b\x32\x1c.savanna.scheduler.v1.CancelH\x00\x12\x31\n\x08\x62\x65\x61t_ack\x18\x04 \x01(\x0b\x32\x1d.savanna.scheduler.v1.BeatAckH\x00\x12\x31\n\x08\x64one_ack\x18\x05 \x01(\x0b\x32\x1d.savanna.scheduler.v1.DoneAckH\x00\x12,\n\x05\x64rain\x18\x06 \x01(\x0b\x32\x1b.savanna.scheduler.v1.DrainH\x00\x42\t\n\x07message\",\n\nAttemptRef\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\"\x8f\x02\n\x05Hello\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x11\n\tengine_id\x18\x02 \x01(\t\x12\x10\n\x08protocol\x18\x03 \x01(\x05\x12\x31\n\x07running\x18\x04 \x03(\x0b\x32 .savanna.scheduler.v1.AttemptRef\x12,\n\x06\x63redit\x18\x05 \x01(\x0b\x32\x1c.savanna.scheduler.v1.Credit\x12;\n\x08\x63\x61pacity\x18\x06 \x03(\x0b\x32).savanna.scheduler.v1.Hello.CapacityEntry\x1a/\n\rCapacityEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x05:\x02\x38\x01\"n\n\x06\x43redit\x12\x36\n\x05slots\x18\x01 \x03(\x0b\x32\'.savanna.scheduler.v1.Credit.SlotsEntry\x1a,\n\nSlotsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x05:\x02\x38\x01\">\n\x08\x41\x63\x63\x65pted\x12\x32\n\x08\x61ttempts\x18\x01 \x03(\x0b\x32 .savanna.scheduler.v1.AttemptRef\"L\n\x07Refused\x12\x31\n\x07\x61ttempt\x18\x01 \x01(\x0b\x32 .savanna.scheduler.v1.AttemptRef\x12\x0e\n\x06reason\x18\x02 \x01(\t\"I\n\x04\x42\x65\x61t\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12\x31\n\x07running\x18\x02 \x03(\x0b\x32 .savanna.scheduler.v1.AttemptRef\"\t\n\x07Goodbye\"5\n\x04\x44one\x12-\n\x07results\x18\x01 \x03(\x0b\x32\x1c.savanna.scheduler.v1.Result\"\x94\x02\n\x06Result\x12\x31\n\x07\x61ttempt\x18\x01 \x01(\x0b\x32 .savanna.scheduler.v1.AttemptRef\x12\x34\n\tsucceeded\x18\x02 \x01(\x0b\x32\x1f.savanna.scheduler.v1.SucceededH\x00\x12/\n\x06\x66\x61iled\x18\x03 \x01(\x0b\x32\x1d.savanna.operation.v1.FailureH\x00\x12/\n\x07not_yet\x18\x04 \x01(\x0b\x32\x1c.savanna.scheduler.v1.NotYetH\x00\x12\x34\n\tcancelled\x18\x05 \x01(\x0b\x32\x1f.savanna.scheduler.v1.CancelledH\x00\x42\t\n\x07outcome\"\xc2\x01\n\tSucceeded\x12\r\n\x05\x66\x61\x63ts\x18\x01 \x01(\x0c\x12-\n\x05spawn\x18\x02 \x03(\x0b\x32\x1e.savanna.operation.v1.TaskSpec\x12\x34\n\nconclusion\x18\x03 \x01(\x0b\x32 .savanna.scheduler.v1.Conclusion\x12\x10\n\x08unwanted\x18\x04 \x03(\t\x12/\n\x0creplan_after\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"r\n\nConclusion\x12\x34\n\x05state\x18\x01 \x01(\x0e\x32%.savanna.operation.v1.Operation.State\x12.\n\x07\x66\x61ilure\x18\x02 \x01(\x0b\x32\x1d.savanna.operation.v1.Failure\"G\n\x06NotYet\x12.\n\x0bretry_after\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\r\n\x05\x66\x61\x63ts\x18\x02 \x01(\x0c\"\x0b\n\tCancelled\"\xb0\x01\n\x07Welcome\x12\x14\n\x0cscheduler_id\x18\x01 \x01(\t\x12\x30\n\rbeat_interval\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12-\n\nself_fence\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x04\x64rop\x18\x04 \x03(\x0b\x32 .savanna.scheduler.v1.AttemptRef\"<\n\x03Run\x12\x35\n\x0b\x61ssignments\x18\x01 \x03(\x0b\x32 .savanna.scheduler.v1.Assignment\"\x9d\x02\n\nAssignment\x12\x31\n\x07\x61ttempt\x18\x01 \x01(\x0b\x32 .savanna.scheduler.v1.AttemptRef\x12\x14\n\x0coperation_id\x18\x02 \x01(\t\x12\x0b\n\x03key\x18\x03 \x01(\t\x12\x0c\n\x04kind\x18\x04 \x01(\t\x12\x0c\n\x04pool\x18\x05 \x01(\t\x12\x0c\n\x04\x62ody\x18\x06 \x01(\x0c\x12\x0e\n\x06number\x18\x07 \x01(\x05\x12*\n\x07timeout\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12,\n\toffer_ttl\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x13\n\x0btraceparent\x18\n \x01(\t\x12\x10\n\x08instance\x18\x0b \x01(\t\"<\n\x06\x43\x61ncel\x12\x32\n\x08\x61ttempts\x18\x01 \x03(\x0b\x32 .savanna.scheduler.v1.AttemptRef\"\x19\n\x07\x42\x65\x61tAck\x12\x0e\n\x06number\x18\x01 \x01(\x03\"=\n\x07\x44oneAck\x12\x32\n\x08\x61ttempts\x18\x01 \x03(\x0b\x32 .savanna.scheduler.v1.AttemptRef\"\x07\n\x05\x44rain2n\n\x10SchedulerService\x12Z\n\x07\x43onnect\x12$.savanna.scheduler.v1.ConnectRequest\x1a%.savanna.scheduler.v1.ConnectResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'savanna.scheduler.v1.scheduler_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_HELLO_CAPACITYENTRY']._loaded_options = None
+  _globals['_HELLO_CAPACITYENTRY']._serialized_options = b'8\001'
   _globals['_CREDIT_SLOTSENTRY']._loaded_options = None
   _globals['_CREDIT_SLOTSENTRY']._serialized_options = b'8\001'
   _globals['_CONNECTREQUEST']._serialized_start=141
@@ -42,45 +44,47 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ATTEMPTREF']._serialized_start=823
   _globals['_ATTEMPTREF']._serialized_end=867
   _globals['_HELLO']._serialized_start=870
-  _globals['_HELLO']._serialized_end=1031
-  _globals['_CREDIT']._serialized_start=1033
-  _globals['_CREDIT']._serialized_end=1143
-  _globals['_CREDIT_SLOTSENTRY']._serialized_start=1099
-  _globals['_CREDIT_SLOTSENTRY']._serialized_end=1143
-  _globals['_ACCEPTED']._serialized_start=1145
-  _globals['_ACCEPTED']._serialized_end=1207
-  _globals['_REFUSED']._serialized_start=1209
-  _globals['_REFUSED']._serialized_end=1285
-  _globals['_BEAT']._serialized_start=1287
-  _globals['_BEAT']._serialized_end=1360
-  _globals['_GOODBYE']._serialized_start=1362
-  _globals['_GOODBYE']._serialized_end=1371
-  _globals['_DONE']._serialized_start=1373
-  _globals['_DONE']._serialized_end=1426
-  _globals['_RESULT']._serialized_start=1429
-  _globals['_RESULT']._serialized_end=1705
-  _globals['_SUCCEEDED']._serialized_start=1708
-  _globals['_SUCCEEDED']._serialized_end=1902
-  _globals['_CONCLUSION']._serialized_start=1904
-  _globals['_CONCLUSION']._serialized_end=2018
-  _globals['_NOTYET']._serialized_start=2020
-  _globals['_NOTYET']._serialized_end=2091
-  _globals['_CANCELLED']._serialized_start=2093
-  _globals['_CANCELLED']._serialized_end=2104
-  _globals['_WELCOME']._serialized_start=2107
-  _globals['_WELCOME']._serialized_end=2283
-  _globals['_RUN']._serialized_start=2285
-  _globals['_RUN']._serialized_end=2345
-  _globals['_ASSIGNMENT']._serialized_start=2348
-  _globals['_ASSIGNMENT']._serialized_end=2633
-  _globals['_CANCEL']._serialized_start=2635
-  _globals['_CANCEL']._serialized_end=2695
-  _globals['_BEATACK']._serialized_start=2697
-  _globals['_BEATACK']._serialized_end=2722
-  _globals['_DONEACK']._serialized_start=2724
-  _globals['_DONEACK']._serialized_end=2785
-  _globals['_DRAIN']._serialized_start=2787
-  _globals['_DRAIN']._serialized_end=2794
-  _globals['_SCHEDULERSERVICE']._serialized_start=2796
-  _globals['_SCHEDULERSERVICE']._serialized_end=2906
+  _globals['_HELLO']._serialized_end=1141
+  _globals['_HELLO_CAPACITYENTRY']._serialized_start=1094
+  _globals['_HELLO_CAPACITYENTRY']._serialized_end=1141
+  _globals['_CREDIT']._serialized_start=1143
+  _globals['_CREDIT']._serialized_end=1253
+  _globals['_CREDIT_SLOTSENTRY']._serialized_start=1209
+  _globals['_CREDIT_SLOTSENTRY']._serialized_end=1253
+  _globals['_ACCEPTED']._serialized_start=1255
+  _globals['_ACCEPTED']._serialized_end=1317
+  _globals['_REFUSED']._serialized_start=1319
+  _globals['_REFUSED']._serialized_end=1395
+  _globals['_BEAT']._serialized_start=1397
+  _globals['_BEAT']._serialized_end=1470
+  _globals['_GOODBYE']._serialized_start=1472
+  _globals['_GOODBYE']._serialized_end=1481
+  _globals['_DONE']._serialized_start=1483
+  _globals['_DONE']._serialized_end=1536
+  _globals['_RESULT']._serialized_start=1539
+  _globals['_RESULT']._serialized_end=1815
+  _globals['_SUCCEEDED']._serialized_start=1818
+  _globals['_SUCCEEDED']._serialized_end=2012
+  _globals['_CONCLUSION']._serialized_start=2014
+  _globals['_CONCLUSION']._serialized_end=2128
+  _globals['_NOTYET']._serialized_start=2130
+  _globals['_NOTYET']._serialized_end=2201
+  _globals['_CANCELLED']._serialized_start=2203
+  _globals['_CANCELLED']._serialized_end=2214
+  _globals['_WELCOME']._serialized_start=2217
+  _globals['_WELCOME']._serialized_end=2393
+  _globals['_RUN']._serialized_start=2395
+  _globals['_RUN']._serialized_end=2455
+  _globals['_ASSIGNMENT']._serialized_start=2458
+  _globals['_ASSIGNMENT']._serialized_end=2743
+  _globals['_CANCEL']._serialized_start=2745
+  _globals['_CANCEL']._serialized_end=2805
+  _globals['_BEATACK']._serialized_start=2807
+  _globals['_BEATACK']._serialized_end=2832
+  _globals['_DONEACK']._serialized_start=2834
+  _globals['_DONEACK']._serialized_end=2895
+  _globals['_DRAIN']._serialized_start=2897
+  _globals['_DRAIN']._serialized_end=2904
+  _globals['_SCHEDULERSERVICE']._serialized_start=2906
+  _globals['_SCHEDULERSERVICE']._serialized_end=3016
 # @@protoc_insertion_point(module_scope)
