@@ -33,8 +33,8 @@ lint: ## Format, lint, floors, protos; generated code and pages up to date
 types: ## mypy, strict
 	@$(BIN)/mypy --no-error-summary
 
-test: setup ## Every test; the last line says how many passed
-	@$(BIN)/pytest
+test: setup ## Every test, two at a time (WORKERS=n); the last line says how many passed
+	@$(BIN)/pytest -n $(or $(WORKERS),2) --dist loadgroup --no-loadscope-reorder
 
 check: setup lint types ## What CI runs: lint, types, and last the tests
 	@$(MAKE) --no-print-directory test

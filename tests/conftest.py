@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import structlog
 
 from tests.databases import database_url, postgresql_server
+from tests.side_by_side import grouped
+
+if TYPE_CHECKING:
+    import pytest
 
 __all__ = ["database_url", "postgresql_server"]
 
@@ -17,3 +23,8 @@ structlog.configure(
         ),
     ]
 )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Say which tests may run side by side."""
+    items[:] = grouped(items, config.rootpath)

@@ -1,4 +1,4 @@
-"""One mesh for each database, shared by the tests of a module."""
+"""One mesh for each database, shared by all tests that do not make their own."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from savanna_all_in_one.mesh import Mesh
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+@pytest.fixture(scope="package", params=["sqlite", "postgresql"])
 def mesh(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Mesh]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +44,7 @@ LISTS = {
 }
 """Paths, and under which key each lists what there is."""
 
-ANOTHER = str(uuid.uuid4())
+ANOTHER = "7f0c8e5a-3d41-4b6f-9a57-2c1e0d9b8f36"
 FAKE = {"plugin_name": "fake", "plugin_version": "0.1"}
 SPARK = {"plugin_name": "spark", "plugin_version": "4.3"}
 MASTER = {"name": "m", "flavor_id": "1", "node_processes": ["namenode"], "count": 1}

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from tests.unit.api_gateway.conftest import Front
 
-ANOTHER = str(uuid.uuid4())
+ANOTHER = "7f0c8e5a-3d41-4b6f-9a57-2c1e0d9b8f36"
 SCHEDULED = {"job_execution_type": "scheduled", "start": "2030-01-01 00:00:00"}
 NO_MASTER = {"name": "w", "flavor_id": "2", "node_processes": ["datanode"], "count": 1}
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tests.unit.api_gateway.conftest import Front
 
 FAKE = {"plugin_name": "fake", "plugin_version": "0.1"}
-ANOTHER = str(uuid.uuid4())
+ANOTHER = "7f0c8e5a-3d41-4b6f-9a57-2c1e0d9b8f36"
 
 
 def with_token(front: Front, token: str) -> Any:

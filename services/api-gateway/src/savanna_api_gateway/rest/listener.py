@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -21,14 +21,22 @@ log = logs.get_logger(__name__)
 
 _BACKLOG = 2048
 _KEEP_ALIVE_SECONDS = 75
+_TICK_SECONDS = 0.1
+"""How often uvicorn wants its tick, which renews the date of replies every tenth time."""
 
 
 class _Server(uvicorn.Server):
-    """Leaves signals to the process, and says when it serves."""
+    """Leaves signals to the process, says when it serves, and ends when it is told to."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.serving = asyncio.Event()
+        self._told_to_end = asyncio.Event()
+
+    def end(self) -> None:
+        """Stop accepting, let what is under way finish, then end."""
+        self.should_exit = True
+        self._told_to_end.set()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -39,6 +47,14 @@ class _Server(uvicorn.Server):
         """Start, then say so."""
         await super().startup(sockets)
         self.serving.set()
+
+    async def main_loop(self) -> None:
+        """Tick until it is told to end, and notice that at once, not at the next tick."""
+        ticks = 0
+        while not await self.on_tick(ticks):
+            ticks += 1
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._told_to_end.wait(), _TICK_SECONDS)
 
 
 @asynccontextmanager
@@ -78,7 +94,7 @@ async def _run(server: _Server, bound: socket.socket) -> AsyncIterator[None]:
             try:
                 yield
             finally:
-                server.should_exit = True
+                server.end()
     except BaseExceptionGroup as failed:
         # What goes wrong in the block comes out as it is, not as a group of one.
         if len(failed.exceptions) > 1:
