@@ -623,7 +623,7 @@ class WatchOperationsRequest(_message.Message):
     OPERATION_ID_FIELD_NUMBER: _builtins.int
     UNTIL_OPERATION_ENDS_FIELD_NUMBER: _builtins.int
     after_sequence: _builtins.int
-    """Only entries after this one; 0 for all that are kept."""
+    """Only entries after this one; 0 for all that can be given without holes."""
     cluster_id: _builtins.str
     """Only this cluster, by id; empty for all."""
     operation_id: _builtins.str

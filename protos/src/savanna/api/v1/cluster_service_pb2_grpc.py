@@ -369,7 +369,9 @@ class OperationServiceServicer:
     """
 
     def GetOperation(self, request, context):
-        """Reads an operation with its tasks and attempts. Errors: NOT_FOUND.
+        """Reads an operation with its tasks and attempts. Some time after its end they are read from an archive, and when the
+        time is over for which finished operations are kept (purge_time), the operation is given without them. Errors:
+        NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -407,7 +409,11 @@ class OperationServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchOperations(self, request, context):
-        """Follows what happens: ordered, without holes, resumable by sequence number.
+        """Follows what happens: ordered, without holes, resumable by sequence number. An operation can be watched from any
+        number as long as its tasks can be read. A watch of a cluster, or of all, reaches back about as far as finished
+        operations have not been archived. Errors: NOT_FOUND, FAILED_PRECONDITION with reason JOURNAL_ARCHIVED when entries
+        that follow the named number were archived meanwhile: read anew what is watched, then watch from 0, or from the
+        number that the error's metadata names as after_sequence.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

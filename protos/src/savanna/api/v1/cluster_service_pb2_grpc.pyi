@@ -131,7 +131,10 @@ class OperationServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> OperationServiceAsyncStub: ...
     GetOperation: _grpc.UnaryUnaryMultiCallable[_cluster_service_pb2.GetOperationRequest, _cluster_service_pb2.GetOperationResponse]
-    """Reads an operation with its tasks and attempts. Errors: NOT_FOUND."""
+    """Reads an operation with its tasks and attempts. Some time after its end they are read from an archive, and when the
+    time is over for which finished operations are kept (purge_time), the operation is given without them. Errors:
+    NOT_FOUND.
+    """
     ListOperations: _grpc.UnaryUnaryMultiCallable[_cluster_service_pb2.ListOperationsRequest, _cluster_service_pb2.ListOperationsResponse]
     """Lists operations, newest first."""
     CancelOperation: _grpc.UnaryUnaryMultiCallable[_cluster_service_pb2.CancelOperationRequest, _cluster_service_pb2.CancelOperationResponse]
@@ -146,7 +149,12 @@ class OperationServiceStub:
     removed by a new operation. Errors: NOT_FOUND, FAILED_PRECONDITION when there is nothing to take back.
     """
     WatchOperations: _grpc.UnaryStreamMultiCallable[_cluster_service_pb2.WatchOperationsRequest, _cluster_service_pb2.WatchOperationsResponse]
-    """Follows what happens: ordered, without holes, resumable by sequence number."""
+    """Follows what happens: ordered, without holes, resumable by sequence number. An operation can be watched from any
+    number as long as its tasks can be read. A watch of a cluster, or of all, reaches back about as far as finished
+    operations have not been archived. Errors: NOT_FOUND, FAILED_PRECONDITION with reason JOURNAL_ARCHIVED when entries
+    that follow the named number were archived meanwhile: read anew what is watched, then watch from 0, or from the
+    number that the error's metadata names as after_sequence.
+    """
 
 @_typing.type_check_only
 class OperationServiceAsyncStub(OperationServiceStub):
@@ -154,7 +162,10 @@ class OperationServiceAsyncStub(OperationServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetOperation: _aio.UnaryUnaryMultiCallable[_cluster_service_pb2.GetOperationRequest, _cluster_service_pb2.GetOperationResponse]  # type: ignore[assignment]
-    """Reads an operation with its tasks and attempts. Errors: NOT_FOUND."""
+    """Reads an operation with its tasks and attempts. Some time after its end they are read from an archive, and when the
+    time is over for which finished operations are kept (purge_time), the operation is given without them. Errors:
+    NOT_FOUND.
+    """
     ListOperations: _aio.UnaryUnaryMultiCallable[_cluster_service_pb2.ListOperationsRequest, _cluster_service_pb2.ListOperationsResponse]  # type: ignore[assignment]
     """Lists operations, newest first."""
     CancelOperation: _aio.UnaryUnaryMultiCallable[_cluster_service_pb2.CancelOperationRequest, _cluster_service_pb2.CancelOperationResponse]  # type: ignore[assignment]
@@ -169,7 +180,12 @@ class OperationServiceAsyncStub(OperationServiceStub):
     removed by a new operation. Errors: NOT_FOUND, FAILED_PRECONDITION when there is nothing to take back.
     """
     WatchOperations: _aio.UnaryStreamMultiCallable[_cluster_service_pb2.WatchOperationsRequest, _cluster_service_pb2.WatchOperationsResponse]  # type: ignore[assignment]
-    """Follows what happens: ordered, without holes, resumable by sequence number."""
+    """Follows what happens: ordered, without holes, resumable by sequence number. An operation can be watched from any
+    number as long as its tasks can be read. A watch of a cluster, or of all, reaches back about as far as finished
+    operations have not been archived. Errors: NOT_FOUND, FAILED_PRECONDITION with reason JOURNAL_ARCHIVED when entries
+    that follow the named number were archived meanwhile: read anew what is watched, then watch from 0, or from the
+    number that the error's metadata names as after_sequence.
+    """
 
 class OperationServiceServicer(metaclass=_abc_1.ABCMeta):
     """Operations: what was done, is being done and will be done."""
@@ -180,7 +196,10 @@ class OperationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _cluster_service_pb2.GetOperationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_cluster_service_pb2.GetOperationResponse, _abc.Awaitable[_cluster_service_pb2.GetOperationResponse]]:
-        """Reads an operation with its tasks and attempts. Errors: NOT_FOUND."""
+        """Reads an operation with its tasks and attempts. Some time after its end they are read from an archive, and when the
+        time is over for which finished operations are kept (purge_time), the operation is given without them. Errors:
+        NOT_FOUND.
+        """
 
     @_abc_1.abstractmethod
     def ListOperations(
@@ -225,6 +244,11 @@ class OperationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _cluster_service_pb2.WatchOperationsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_cluster_service_pb2.WatchOperationsResponse], _abc.AsyncIterator[_cluster_service_pb2.WatchOperationsResponse]]:
-        """Follows what happens: ordered, without holes, resumable by sequence number."""
+        """Follows what happens: ordered, without holes, resumable by sequence number. An operation can be watched from any
+        number as long as its tasks can be read. A watch of a cluster, or of all, reaches back about as far as finished
+        operations have not been archived. Errors: NOT_FOUND, FAILED_PRECONDITION with reason JOURNAL_ARCHIVED when entries
+        that follow the named number were archived meanwhile: read anew what is watched, then watch from 0, or from the
+        number that the error's metadata names as after_sequence.
+        """
 
 def add_OperationServiceServicer_to_server(servicer: OperationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1109,7 +1109,7 @@ class WatchJournalRequest(_message.Message):
     project_id: _builtins.str
     """Project that asks."""
     after_sequence: _builtins.int
-    """Only entries after this one; 0 for all that are kept."""
+    """Only entries after this one; 0 for all that can be given without holes."""
     cluster_id: _builtins.str
     """Only this cluster; empty for all."""
     operation_id: _builtins.str

@@ -712,7 +712,8 @@ class OperationServiceServicer:
     """
 
     def GetOperation(self, request, context):
-        """Reads an operation with its tasks and their attempts. Errors: NOT_FOUND.
+        """Reads an operation with its tasks and their attempts, also from the archive; without them once they were removed
+        (purge_time). Errors: NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -751,7 +752,12 @@ class OperationServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchJournal(self, request, context):
-        """Follows the journal from a position: ordered, without holes, over restarts and any number of conductors.
+        """Follows the journal from a position: ordered, without holes, over restarts and any number of conductors. What was
+        told of an operation is moved to the archive some time after its end. A watch of that operation finds it there. A
+        watch of a cluster or of a project does not: it begins behind the last entry of its own that was moved, and is
+        refused from an earlier position, for it would have holes. Errors: NOT_FOUND, FAILED_PRECONDITION with reason
+        JOURNAL_ARCHIVED when entries that follow the named position were moved or removed: read anew what is watched, then
+        watch from 0, or from the position that the error's metadata names as after_sequence.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

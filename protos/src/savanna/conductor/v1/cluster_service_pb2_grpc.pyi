@@ -252,7 +252,9 @@ class OperationServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> OperationServiceAsyncStub: ...
     GetOperation: _grpc.UnaryUnaryMultiCallable[_cluster_service_pb2.GetOperationRequest, _cluster_service_pb2.GetOperationResponse]
-    """Reads an operation with its tasks and their attempts. Errors: NOT_FOUND."""
+    """Reads an operation with its tasks and their attempts, also from the archive; without them once they were removed
+    (purge_time). Errors: NOT_FOUND.
+    """
     ListOperations: _grpc.UnaryUnaryMultiCallable[_cluster_service_pb2.ListOperationsRequest, _cluster_service_pb2.ListOperationsResponse]
     """Lists operations, newest first."""
     CancelOperation: _grpc.UnaryUnaryMultiCallable[_cluster_service_pb2.CancelOperationRequest, _cluster_service_pb2.CancelOperationResponse]
@@ -268,7 +270,13 @@ class OperationServiceStub:
     to take back, or as for a retry.
     """
     WatchJournal: _grpc.UnaryStreamMultiCallable[_cluster_service_pb2.WatchJournalRequest, _cluster_service_pb2.WatchJournalResponse]
-    """Follows the journal from a position: ordered, without holes, over restarts and any number of conductors."""
+    """Follows the journal from a position: ordered, without holes, over restarts and any number of conductors. What was
+    told of an operation is moved to the archive some time after its end. A watch of that operation finds it there. A
+    watch of a cluster or of a project does not: it begins behind the last entry of its own that was moved, and is
+    refused from an earlier position, for it would have holes. Errors: NOT_FOUND, FAILED_PRECONDITION with reason
+    JOURNAL_ARCHIVED when entries that follow the named position were moved or removed: read anew what is watched, then
+    watch from 0, or from the position that the error's metadata names as after_sequence.
+    """
 
 @_typing.type_check_only
 class OperationServiceAsyncStub(OperationServiceStub):
@@ -276,7 +284,9 @@ class OperationServiceAsyncStub(OperationServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetOperation: _aio.UnaryUnaryMultiCallable[_cluster_service_pb2.GetOperationRequest, _cluster_service_pb2.GetOperationResponse]  # type: ignore[assignment]
-    """Reads an operation with its tasks and their attempts. Errors: NOT_FOUND."""
+    """Reads an operation with its tasks and their attempts, also from the archive; without them once they were removed
+    (purge_time). Errors: NOT_FOUND.
+    """
     ListOperations: _aio.UnaryUnaryMultiCallable[_cluster_service_pb2.ListOperationsRequest, _cluster_service_pb2.ListOperationsResponse]  # type: ignore[assignment]
     """Lists operations, newest first."""
     CancelOperation: _aio.UnaryUnaryMultiCallable[_cluster_service_pb2.CancelOperationRequest, _cluster_service_pb2.CancelOperationResponse]  # type: ignore[assignment]
@@ -292,7 +302,13 @@ class OperationServiceAsyncStub(OperationServiceStub):
     to take back, or as for a retry.
     """
     WatchJournal: _aio.UnaryStreamMultiCallable[_cluster_service_pb2.WatchJournalRequest, _cluster_service_pb2.WatchJournalResponse]  # type: ignore[assignment]
-    """Follows the journal from a position: ordered, without holes, over restarts and any number of conductors."""
+    """Follows the journal from a position: ordered, without holes, over restarts and any number of conductors. What was
+    told of an operation is moved to the archive some time after its end. A watch of that operation finds it there. A
+    watch of a cluster or of a project does not: it begins behind the last entry of its own that was moved, and is
+    refused from an earlier position, for it would have holes. Errors: NOT_FOUND, FAILED_PRECONDITION with reason
+    JOURNAL_ARCHIVED when entries that follow the named position were moved or removed: read anew what is watched, then
+    watch from 0, or from the position that the error's metadata names as after_sequence.
+    """
 
 class OperationServiceServicer(metaclass=_abc_1.ABCMeta):
     """Reads operations, ends them, and begins them again."""
@@ -303,7 +319,9 @@ class OperationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _cluster_service_pb2.GetOperationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_cluster_service_pb2.GetOperationResponse, _abc.Awaitable[_cluster_service_pb2.GetOperationResponse]]:
-        """Reads an operation with its tasks and their attempts. Errors: NOT_FOUND."""
+        """Reads an operation with its tasks and their attempts, also from the archive; without them once they were removed
+        (purge_time). Errors: NOT_FOUND.
+        """
 
     @_abc_1.abstractmethod
     def ListOperations(
@@ -349,6 +367,12 @@ class OperationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _cluster_service_pb2.WatchJournalRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_cluster_service_pb2.WatchJournalResponse], _abc.AsyncIterator[_cluster_service_pb2.WatchJournalResponse]]:
-        """Follows the journal from a position: ordered, without holes, over restarts and any number of conductors."""
+        """Follows the journal from a position: ordered, without holes, over restarts and any number of conductors. What was
+        told of an operation is moved to the archive some time after its end. A watch of that operation finds it there. A
+        watch of a cluster or of a project does not: it begins behind the last entry of its own that was moved, and is
+        refused from an earlier position, for it would have holes. Errors: NOT_FOUND, FAILED_PRECONDITION with reason
+        JOURNAL_ARCHIVED when entries that follow the named position were moved or removed: read anew what is watched, then
+        watch from 0, or from the position that the error's metadata names as after_sequence.
+        """
 
 def add_OperationServiceServicer_to_server(servicer: OperationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -152,6 +152,8 @@ class Operation(_message.Message):
     IS_COMPLETING_FIELD_NUMBER: _builtins.int
     DEADLINE_FIELD_NUMBER: _builtins.int
     DEADLINE_EXCEEDED_FIELD_NUMBER: _builtins.int
+    ARCHIVE_TIME_FIELD_NUMBER: _builtins.int
+    PURGE_TIME_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """UUID."""
     project_id: _builtins.str
@@ -212,6 +214,18 @@ class Operation(_message.Message):
         and while it is held.
         """
 
+    @_builtins.property
+    def archive_time(self) -> _timestamp_pb2.Timestamp:
+        """When its tasks and its part of the journal were moved to the archive, some time after its end; unset before. They are
+        read there as before, but for the bodies of tasks, which nobody needs any more.
+        """
+
+    @_builtins.property
+    def purge_time(self) -> _timestamp_pb2.Timestamp:
+        """When its tasks and its part of the journal were removed, because finished operations are kept only so long; unset
+        while they can be read. The operation itself and the number of its tasks stay.
+        """
+
     def __init__(
         self,
         *,
@@ -238,10 +252,12 @@ class Operation(_message.Message):
         is_completing: _builtins.bool = ...,
         deadline: _timestamp_pb2.Timestamp | None = ...,
         deadline_exceeded: _builtins.bool = ...,
+        archive_time: _timestamp_pb2.Timestamp | None = ...,
+        purge_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "deadline", b"deadline", "end_time", b"end_time", "failure", b"failure", "start_time", b"start_time", "tasks", b"tasks"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["archive_time", b"archive_time", "create_time", b"create_time", "deadline", b"deadline", "end_time", b"end_time", "failure", b"failure", "purge_time", b"purge_time", "start_time", b"start_time", "tasks", b"tasks"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel_acknowledged", b"cancel_acknowledged", "cancel_requested", b"cancel_requested", "cluster_id", b"cluster_id", "cluster_name", b"cluster_name", "create_time", b"create_time", "deadline", b"deadline", "deadline_exceeded", b"deadline_exceeded", "detail", b"detail", "end_time", b"end_time", "failure", b"failure", "goal", b"goal", "held_reason", b"held_reason", "id", b"id", "is_completing", b"is_completing", "job_id", b"job_id", "on_failure", b"on_failure", "project_id", b"project_id", "retry_of", b"retry_of", "rollback_of", b"rollback_of", "start_time", b"start_time", "state", b"state", "tasks", b"tasks", "traceparent", b"traceparent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["archive_time", b"archive_time", "cancel_acknowledged", b"cancel_acknowledged", "cancel_requested", b"cancel_requested", "cluster_id", b"cluster_id", "cluster_name", b"cluster_name", "create_time", b"create_time", "deadline", b"deadline", "deadline_exceeded", b"deadline_exceeded", "detail", b"detail", "end_time", b"end_time", "failure", b"failure", "goal", b"goal", "held_reason", b"held_reason", "id", b"id", "is_completing", b"is_completing", "job_id", b"job_id", "on_failure", b"on_failure", "project_id", b"project_id", "purge_time", b"purge_time", "retry_of", b"retry_of", "rollback_of", b"rollback_of", "start_time", b"start_time", "state", b"state", "tasks", b"tasks", "traceparent", b"traceparent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -691,7 +707,10 @@ Global___TaskHistory: _TypeAlias = TaskHistory  # noqa: Y015
 
 @_typing.final
 class JournalEntry(_message.Message):
-    """A line of the journal: something that happened, in the order in which it was committed."""
+    """A line of the journal: something that happened, in the order in which it was committed. Replaying the lines of an
+    operation gives the states of the operation and of its tasks, whether they are read from the journal or, some time
+    after the operation's end, from the archive.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
