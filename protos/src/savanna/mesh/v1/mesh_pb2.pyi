@@ -75,7 +75,7 @@ class MeshStatus(_message.Message):
 
     @_builtins.property
     def engines(self) -> _containers.RepeatedCompositeFieldContainer[Global___Engine]:
-        """Engines: the newest session of each, if it lives, still has work, or ended within the last hour."""
+        """Engines: sessions that live or still have work; of an engine without one, the newest that ended within the last hour."""
 
     @_builtins.property
     def projects(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProjectLoad]:
@@ -155,7 +155,7 @@ Global___Scheduler: _TypeAlias = Scheduler  # noqa: Y015
 
 @_typing.final
 class Engine(_message.Message):
-    """An engine, by its newest session."""
+    """An engine, by one of its sessions."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -302,7 +302,9 @@ class ProjectLoad(_message.Message):
     """Tasks that lack nothing but an engine."""
     @_builtins.property
     def oldest_wait(self) -> Global___Wait:
-        """What has lacked nothing but an engine, or a scheduler, for longest; unset when nothing does."""
+        """What has lacked nothing but an engine or a scheduler for longest; when nothing does, what waits longest for
+        anything else; unset when nothing waits.
+        """
 
     def __init__(
         self,
