@@ -55,6 +55,9 @@ class RenewSchedulerResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     LEASE_FIELD_NUMBER: _builtins.int
+    LIVING_SCHEDULERS_FIELD_NUMBER: _builtins.int
+    living_schedulers: _builtins.int
+    """How many schedulers live, this one among them: they share the limits of tasks, each keeps to its part."""
     @_builtins.property
     def lease(self) -> _duration_pb2.Duration:
         """How long it lasts from the moment the request was sent."""
@@ -63,10 +66,11 @@ class RenewSchedulerResponse(_message.Message):
         self,
         *,
         lease: _duration_pb2.Duration | None = ...,
+        living_schedulers: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["lease", b"lease"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["lease", b"lease"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lease", b"lease", "living_schedulers", b"living_schedulers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -296,8 +300,11 @@ class SessionLease(_message.Message):
 
     SESSION_ID_FIELD_NUMBER: _builtins.int
     REMAINING_FIELD_NUMBER: _builtins.int
+    ENGINE_ID_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """The session."""
+    engine_id: _builtins.str
+    """Name of its engine."""
     @_builtins.property
     def remaining(self) -> _duration_pb2.Duration:
         """Rest of the lease."""
@@ -307,10 +314,11 @@ class SessionLease(_message.Message):
         *,
         session_id: _builtins.str = ...,
         remaining: _duration_pb2.Duration | None = ...,
+        engine_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["remaining", b"remaining"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["remaining", b"remaining", "session_id", b"session_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["engine_id", b"engine_id", "remaining", b"remaining", "session_id", b"session_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

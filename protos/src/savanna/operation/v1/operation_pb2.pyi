@@ -397,6 +397,26 @@ class TaskSpec(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class LimitsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     KEY_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int
     POOL_FIELD_NUMBER: _builtins.int
@@ -410,6 +430,7 @@ class TaskSpec(_message.Message):
     IS_PLAN_FIELD_NUMBER: _builtins.int
     PRIORITY_FIELD_NUMBER: _builtins.int
     REPLAN_FIELD_NUMBER: _builtins.int
+    LIMITS_FIELD_NUMBER: _builtins.int
     key: _builtins.str
     """Name inside the operation; the same facts give the same key, and a key is stored once."""
     kind: _builtins.str
@@ -444,6 +465,14 @@ class TaskSpec(_message.Message):
     def patience(self) -> _duration_pb2.Duration:
         """How long the task may wait in all by answering "not yet"; unset means for ever."""
 
+    @_builtins.property
+    def limits(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """What is scarce and it takes one of while an engine has it: keys, for example {"host/ID": 4, "cloud/NAME": 64}, and
+        how many tasks may hold each at once, whatever operations and projects they are of. A limit under 1 counts as 1.
+        Several schedulers share a limit in equal parts of at least 1. Who waits for one is served like who waits for an
+        engine: projects, and operations of each, take turns.
+        """
+
     def __init__(
         self,
         *,
@@ -460,10 +489,11 @@ class TaskSpec(_message.Message):
         is_plan: _builtins.bool = ...,
         priority: _builtins.int = ...,
         replan: _builtins.bool = ...,
+        limits: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["patience", b"patience", "retry", b"retry", "timeout", b"timeout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "instance", b"instance", "is_plan", b"is_plan", "key", b"key", "kind", b"kind", "needs", b"needs", "patience", b"patience", "pool", b"pool", "priority", b"priority", "replan", b"replan", "retry", b"retry", "timeout", b"timeout", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "instance", b"instance", "is_plan", b"is_plan", "key", b"key", "kind", b"kind", "limits", b"limits", "needs", b"needs", "patience", b"patience", "pool", b"pool", "priority", b"priority", "replan", b"replan", "retry", b"retry", "timeout", b"timeout", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -94,6 +94,7 @@ class ConnectResponse(_message.Message):
     BEAT_ACK_FIELD_NUMBER: _builtins.int
     DONE_ACK_FIELD_NUMBER: _builtins.int
     DRAIN_FIELD_NUMBER: _builtins.int
+    DISTRUST_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def welcome(self) -> Global___Welcome:
         """Always first."""
@@ -118,6 +119,10 @@ class ConnectResponse(_message.Message):
     def drain(self) -> Global___Drain:
         """The scheduler ends: finish the stream."""
 
+    @_builtins.property
+    def distrust(self) -> Global___Distrust:
+        """The engine is drained, because work was lost with it again and again."""
+
     def __init__(
         self,
         *,
@@ -127,12 +132,13 @@ class ConnectResponse(_message.Message):
         beat_ack: Global___BeatAck | None = ...,
         done_ack: Global___DoneAck | None = ...,
         drain: Global___Drain | None = ...,
+        distrust: Global___Distrust | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["beat_ack", b"beat_ack", "cancel", b"cancel", "done_ack", b"done_ack", "drain", b"drain", "message", b"message", "run", b"run", "welcome", b"welcome"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["beat_ack", b"beat_ack", "cancel", b"cancel", "distrust", b"distrust", "done_ack", b"done_ack", "drain", b"drain", "message", b"message", "run", b"run", "welcome", b"welcome"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["beat_ack", b"beat_ack", "cancel", b"cancel", "done_ack", b"done_ack", "drain", b"drain", "message", b"message", "run", b"run", "welcome", b"welcome"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["beat_ack", b"beat_ack", "cancel", b"cancel", "distrust", b"distrust", "done_ack", b"done_ack", "drain", b"drain", "message", b"message", "run", b"run", "welcome", b"welcome"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["welcome", "run", "cancel", "beat_ack", "done_ack", "drain"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["welcome", "run", "cancel", "beat_ack", "done_ack", "drain", "distrust"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -791,3 +797,40 @@ class Drain(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Drain: _TypeAlias = Drain  # noqa: Y015
+
+@_typing.final
+class Distrust(_message.Message):
+    """The engine is drained: it is given nothing more while another engine can do the work. What it has it finishes, and it
+    stays connected; it says so in its log.
+
+    A session that ends by the clock of the database while it holds tasks has lost them; however many they are, that is
+    one accident. An engine, by its name, that had three accidents within ten minutes, each with another task, is drained.
+    It is trusted again when the first of the three is ten minutes old, and at once when it ends in order (Goodbye), which
+    is what a restart by an operator does. Accidents with a task that was quarantined are the fault of the task. When more
+    than half of all engines would be drained, none is: then it is not they that are at fault. Each scheduler judges by
+    what it has seen itself.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REASON_FIELD_NUMBER: _builtins.int
+    DURATION_FIELD_NUMBER: _builtins.int
+    reason: _builtins.str
+    """Why, in a sentence for people, with what to do."""
+    @_builtins.property
+    def duration(self) -> _duration_pb2.Duration:
+        """How long, should nothing more be lost."""
+
+    def __init__(
+        self,
+        *,
+        reason: _builtins.str = ...,
+        duration: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Distrust: _TypeAlias = Distrust  # noqa: Y015
