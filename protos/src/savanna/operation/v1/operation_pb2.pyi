@@ -554,6 +554,7 @@ class Task(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     START_TIME_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """UUID."""
     operation_id: _builtins.str
@@ -568,6 +569,8 @@ class Task(_message.Message):
     """Tries that ended in failure."""
     lost_attempts: _builtins.int
     """Engines that were lost while they had it."""
+    position: _builtins.int
+    """Place among the tasks of its operation, in the order in which they were stored; set when it is read."""
     @_builtins.property
     def spec(self) -> Global___TaskSpec:
         """What was asked for."""
@@ -613,10 +616,11 @@ class Task(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         start_time: _timestamp_pb2.Timestamp | None = ...,
         end_time: _timestamp_pb2.Timestamp | None = ...,
+        position: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "failure", b"failure", "not_before_time", b"not_before_time", "spec", b"spec", "start_time", b"start_time", "waiting_since_time", b"waiting_since_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "epoch", b"epoch", "failed_attempts", b"failed_attempts", "failure", b"failure", "id", b"id", "lost_attempts", b"lost_attempts", "not_before_time", b"not_before_time", "operation_id", b"operation_id", "session_id", b"session_id", "spec", b"spec", "start_time", b"start_time", "state", b"state", "waiting_since_time", b"waiting_since_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "epoch", b"epoch", "failed_attempts", b"failed_attempts", "failure", b"failure", "id", b"id", "lost_attempts", b"lost_attempts", "not_before_time", b"not_before_time", "operation_id", b"operation_id", "position", b"position", "session_id", b"session_id", "spec", b"spec", "start_time", b"start_time", "state", b"state", "waiting_since_time", b"waiting_since_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
