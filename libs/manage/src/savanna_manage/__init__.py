@@ -1,0 +1,1 @@
+"""What an operator makes before a mesh runs: certificates, and the configuration of Envoy."""

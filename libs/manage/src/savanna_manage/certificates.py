@@ -1,0 +1,178 @@
+"""A small certificate authority: enough for tests and for a mesh without an authority of its own.
+
+Each leaf names one role twice: as ``spiffe://savanna/<role>``, by which servers know who calls
+(https://spiffe.io/docs/latest/spiffe-about/spiffe-concepts), and as the DNS name
+``<role>.savanna``, by which clients know that they reached the right service, whatever its address.
+"""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+ROLES = ("api", "conductor", "scheduler", "engine", "plugin", "simulator", "envoy", "user")
+"""Who takes part: the services, the proxy before them, and who calls the public API."""
+
+DOMAIN = "savanna"
+_CLOCKS_APART = datetime.timedelta(hours=1)
+"""Leaves are valid from a while ago, for machines whose clocks are behind."""
+
+
+class CertificateError(Exception):
+    """Certificates that can not be made; the text says what to do."""
+
+
+@dataclass(frozen=True)
+class Authority:
+    """A key that signs, and the certificate that others trust."""
+
+    key: ec.EllipticCurvePrivateKey
+    certificate: x509.Certificate
+
+
+def make_authority(folder: Path, *, days: int, now: datetime.datetime) -> Authority:
+    """Give the authority of a folder, ``ca.pem`` and ``ca.key``; made when there is none.
+
+    Raises ``CertificateError`` when what is there can not be used.
+    """
+    certificate_file, key_file = folder / "ca.pem", folder / "ca.key"
+    if certificate_file.exists() or key_file.exists():
+        return _read_authority(certificate_file, key_file, now)
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Savanna authority")])
+    certificate = (
+        _begun(name, name, key.public_key(), days, now)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_usage(signs_certificates=True), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    _write(folder, "ca", key, certificate)
+    return Authority(key, certificate)
+
+
+def make_leaf(
+    folder: Path,
+    authority: Authority,
+    role: str,
+    *,
+    days: int,
+    now: datetime.datetime,
+    hosts: Iterable[str] = (),
+) -> None:
+    """Write ``<role>.pem`` and ``<role>.key``, in place of former ones.
+
+    ``hosts`` are further names and addresses under which the service is reached.
+    """
+    key = ec.generate_private_key(ec.SECP256R1())
+    names: list[x509.GeneralName] = [
+        x509.UniformResourceIdentifier(f"spiffe://{DOMAIN}/{role}"),
+        x509.DNSName(f"{role}.{DOMAIN}"),
+        *map(_general_name, hosts),
+    ]
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, role)])
+    uses = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+    certificate = (
+        _begun(subject, authority.certificate.subject, key.public_key(), days, now)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_usage(signs_certificates=False), critical=True)
+        .add_extension(x509.ExtendedKeyUsage(uses), critical=False)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .sign(authority.key, hashes.SHA256())
+    )
+    _write(folder, role, key, certificate)
+
+
+def _begun(
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: ec.EllipticCurvePublicKey,
+    days: int,
+    now: datetime.datetime,
+) -> x509.CertificateBuilder:
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - _CLOCKS_APART)
+        .not_valid_after(now + datetime.timedelta(days=days))
+    )
+
+
+def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=True,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=signs_certificates,
+        crl_sign=signs_certificates,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _general_name(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
+
+
+def _read_authority(certificate_file: Path, key_file: Path, now: datetime.datetime) -> Authority:
+    try:
+        certificate = x509.load_pem_x509_certificate(certificate_file.read_bytes())
+        key = serialization.load_pem_private_key(key_file.read_bytes(), password=None)
+    except (OSError, ValueError, TypeError) as error:
+        raise CertificateError(
+            f"the authority in {certificate_file.parent} can not be used ({error}): put back both "
+            "ca.pem and ca.key, or remove both for a new authority, whose leaves others do not know"
+        ) from error
+    if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != (
+        certificate.public_key()
+    ):
+        raise CertificateError(
+            f"{key_file} is not the key of {certificate_file}: put back the pair that belongs "
+            "together, or remove both for a new authority"
+        )
+    if certificate.not_valid_after_utc <= now:
+        raise CertificateError(
+            f"{certificate_file} ended on {certificate.not_valid_after_utc:%Y-%m-%d}: remove it "
+            f"and {key_file.name} for a new authority, and give its ca.pem to every service"
+        )
+    return Authority(key, certificate)
+
+
+def _write(
+    folder: Path, name: str, key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate
+) -> None:
+    """Write key and certificate, each whole or not at all: a running service may read them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    private = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    for file, content, mode in (
+        (folder / f"{name}.key", private, 0o600),
+        (folder / f"{name}.pem", certificate.public_bytes(serialization.Encoding.PEM), 0o644),
+    ):
+        scratch = file.with_name(f".{file.name}.new")
+        scratch.unlink(missing_ok=True)
+        with os.fdopen(os.open(scratch, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode), "wb") as out:
+            out.write(content)
+        scratch.replace(file)

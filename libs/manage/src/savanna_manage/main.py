@@ -1,0 +1,67 @@
+"""``savanna-manage``: the operator's command for what is made before a mesh runs."""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+
+import click
+
+from savanna_manage import certificates
+
+_CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+@click.group(context_settings=_CONTEXT)
+def root() -> None:
+    """Make what a mesh needs before it runs.
+
+    Everything is written to files that you name; nothing is sent anywhere.
+    """
+
+
+@root.command()
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("roles", nargs=-1, metavar="[ROLE]...")
+@click.option("--host", "hosts", multiple=True, help="A further name or address in each leaf.")
+@click.option("--days", default=90, show_default=True, help="How long leaves are valid.")
+@click.option("--authority-days", default=3650, show_default=True, help="And a new authority.")
+def certs(
+    folder: Path, roles: tuple[str, ...], hosts: tuple[str, ...], days: int, authority_days: int
+) -> None:
+    """Make certificates in FOLDER: an authority, and a leaf for each ROLE (all of them by default).
+
+    \b
+    Run it again to renew: the authority stays, leaves are made anew, and services that run read
+    them within a second. Give each service ca.pem and its own <role>.pem and <role>.key:
+
+    \b
+      SAVANNA_CONDUCTOR_TLS_AUTHORITY=FOLDER/ca.pem
+      SAVANNA_CONDUCTOR_TLS_CERTIFICATE=FOLDER/conductor.pem
+      SAVANNA_CONDUCTOR_TLS_KEY=FOLDER/conductor.key
+
+    Keep ca.key where no service runs.
+    """
+    unknown = sorted(set(roles) - set(certificates.ROLES))
+    if unknown:
+        raise click.UsageError(
+            f"{', '.join(unknown)}: no such role; roles are {', '.join(certificates.ROLES)}"
+        )
+    if min(days, authority_days) < 1:
+        raise click.UsageError("--days and --authority-days: give 1 or more")
+    now = datetime.datetime.now(datetime.UTC)
+    try:
+        authority = certificates.make_authority(folder, days=authority_days, now=now)
+        for role in roles or certificates.ROLES:
+            certificates.make_leaf(folder, authority, role, days=days, now=now, hosts=hosts)
+    except (certificates.CertificateError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(
+        f"{folder}: leaves for {', '.join(roles or certificates.ROLES)}, valid for {days} days; "
+        f"trust {folder / 'ca.pem'}, keep {folder / 'ca.key'} to yourself"
+    )
+
+
+def main() -> None:
+    """Run the command."""
+    root(prog_name="savanna-manage")
