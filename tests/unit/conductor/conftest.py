@@ -16,6 +16,7 @@ from savanna.conductor.v1 import (
     cluster_service_pb2_grpc,
     execution_service_pb2_grpc,
     facts_service_pb2_grpc,
+    mesh_service_pb2_grpc,
 )
 from savanna.conductor.v1 import cluster_service_pb2 as clusters_pb2
 from savanna.conductor.v1 import execution_service_pb2 as execution
@@ -45,6 +46,7 @@ class Conductor:
         self.operations = cluster_service_pb2_grpc.OperationServiceStub(channel)
         self.execution = execution_service_pb2_grpc.ExecutionServiceStub(channel)
         self.facts = facts_service_pb2_grpc.FactsServiceStub(channel)
+        self.mesh = mesh_service_pb2_grpc.MeshServiceStub(channel)
 
     async def create(
         self, name: str = "c1", request_id: str = ""

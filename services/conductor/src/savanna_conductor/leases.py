@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import insert, select, update
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 
 MICROSECONDS = 1_000_000
 _SCHEDULER = tuple(each.name for each in schema.scheduler.c)
-_SESSION = tuple(each.name for each in schema.engine_session.c)
+_SESSION = ("id", "engine_id", "lease_until", "ended")
+"""What decides; the rest is for people."""
 
 
 def renew_scheduler(
@@ -40,6 +42,7 @@ def renew_scheduler(
                 lost=False,
                 last_commit=0,
                 last_outcome=b"",
+                started=transaction.now,
             )
         )
         return
@@ -74,6 +77,12 @@ def own_scheduler(transaction: Transaction, scheduler_id: str) -> Row[Any]:
 
 def release_scheduler(transaction: Transaction, scheduler_id: str) -> None:
     """Give up a scheduler's lease and all its operations."""
+    table = schema.scheduler
+    transaction.connection.execute(
+        update(table)
+        .where(table.c.id == scheduler_id, table.c.lost.is_(False))
+        .values(lease_until=transaction.now)
+    )
     _take_over(transaction, [scheduler_id])
 
 
@@ -121,6 +130,8 @@ def renew_sessions(
             "engine_id": each.engine_id,
             "lease_until": until,
             "ended": each.closing,
+            "started": transaction.now,
+            "capacity": json.dumps(dict(each.capacity)),
         }
         for each in wanted.values()
         if each.session_id not in rows

@@ -12,6 +12,7 @@ from savanna.conductor.v1 import (
     cluster_service_pb2_grpc,
     execution_service_pb2_grpc,
     facts_service_pb2_grpc,
+    mesh_service_pb2_grpc,
 )
 from savanna_conductor import deadlines, upkeep
 from savanna_conductor.keys import Secrets
@@ -20,6 +21,7 @@ from savanna_conductor.services.clusters import ClusterService
 from savanna_conductor.services.execution import ExecutionService
 from savanna_conductor.services.facts import FactsService
 from savanna_conductor.services.jobs import JobService
+from savanna_conductor.services.mesh import MeshService
 from savanna_conductor.services.operations import OperationService
 from savanna_conductor.settings import ConductorSettings
 from savanna_conductor.store import dialect
@@ -94,6 +96,11 @@ def _served(store: Store, secrets: Secrets, given: ConductorSettings) -> list[se
             "FactsService",
             facts_service_pb2_grpc.add_FactsServiceServicer_to_server,
             FactsService(store, secrets),
+        ),
+        (
+            "MeshService",
+            mesh_service_pb2_grpc.add_MeshServiceServicer_to_server,
+            MeshService(store),
         ),
     )
     return [

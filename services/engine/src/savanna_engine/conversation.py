@@ -43,8 +43,8 @@ class Conversation:
         """Send something when its turn comes."""
         self._outbox.put_nowait(message)
 
-    async def hold(self, slots: dict[str, int]) -> None:
-        """Talk until the scheduler ends it.
+    async def hold(self, slots: dict[str, int], capacity: dict[str, int]) -> None:
+        """Talk until the scheduler ends it; ``slots`` are this scheduler's part of the capacity.
 
         Raises ``SessionOver``; ``Unavailable`` and the like when the scheduler is gone.
         """
@@ -56,6 +56,7 @@ class Conversation:
                 protocol=_PROTOCOL,
                 running=self._session.running(),
                 credit=stream.Credit(slots=slots),
+                capacity=capacity,
             )
             greeted = self._session.now()
             await call.write(stream.ConnectRequest(hello=hello))

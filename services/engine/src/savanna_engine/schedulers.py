@@ -116,7 +116,8 @@ class Schedulers:
             async with connect(address) as channel:
                 conversation = Conversation(session, self._given.engine_id, channel)
                 self._conversations[scheduler_id] = conversation
-                await conversation.hold(self._slots_for(len(self._conversations)))
+                slots = self._slots_for(len(self._conversations))
+                await conversation.hold(slots, self._slots)
         except SessionOver:
             session.end()
         except (errors.SavannaError, TimeoutError) as error:

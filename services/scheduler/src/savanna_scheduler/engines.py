@@ -47,7 +47,9 @@ class Engines:
         Raises ``FailedPrecondition`` when its session is over, ``Unavailable`` when this
         incarnation is.
         """
-        session = execution.Session(session_id=hello.session_id, engine_id=hello.engine_id)
+        session = execution.Session(
+            session_id=hello.session_id, engine_id=hello.engine_id, capacity=hello.capacity
+        )
         ended, lease = await self._renew([session])
         if hello.session_id in ended:
             raise errors.FailedPrecondition(

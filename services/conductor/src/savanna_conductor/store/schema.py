@@ -160,6 +160,7 @@ scheduler = Table(
     Column("lost", Boolean, nullable=False),
     Column("last_commit", BigInteger, nullable=False),
     Column("last_outcome", LargeBinary, nullable=False),
+    Column("started", BigInteger, nullable=False),
 )
 
 engine_session = Table(
@@ -169,6 +170,9 @@ engine_session = Table(
     Column("engine_id", String(255), nullable=False),
     Column("lease_until", BigInteger, nullable=False),
     Column("ended", Boolean, nullable=False),
+    Column("started", BigInteger, nullable=False),
+    # Slots by pool, as JSON.
+    Column("capacity", Text, nullable=False),
 )
 
 journal = Table(
