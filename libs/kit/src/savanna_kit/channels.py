@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING
 
 import grpc
 
+from savanna_kit.identity import server_name
 from savanna_kit.interceptors import DEFAULT_DEADLINE, ClientLayers
+from savanna_kit.renewal import RenewedChannel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from savanna_kit.identity import Identity
 
 MAX_MESSAGE = 64 * 2**20
 """Bytes of the largest message: a claimed operation of ten thousand tasks fits."""
@@ -54,14 +58,32 @@ class RetryPolicy:
         return json.dumps({"methodConfig": [{"name": names, "retryPolicy": policy}]})
 
 
+@dataclass(frozen=True)
+class Peer:
+    """Who is called under which certificate: the caller's own, and the role that must answer."""
+
+    identity: Identity
+    role: str
+
+    def options(self) -> list[tuple[str, str | int]]:
+        """Give the option of a channel by which only that role is taken for an answer."""
+        return [("grpc.ssl_target_name_override", server_name(self.role))]
+
+
+def peer(identity: Identity | None, role: str) -> Peer | None:
+    """Give whom to expect at an address; None where nobody shows a certificate."""
+    return None if identity is None else Peer(identity, role)
+
+
 def connect(
     address: str,
     *,
+    peer: Peer | None = None,
     retries: RetryPolicy | None = None,
     default_deadline: float = DEFAULT_DEADLINE,
     outside: Sequence[grpc.aio.ClientInterceptor] = (),
 ) -> grpc.aio.Channel:
-    """Make a channel to "host:port" or "unix:/path".
+    """Make a channel to "host:port" or "unix:/path"; with a ``peer`` under mutual TLS.
 
     ``outside`` is put around the layers that every channel has. Nothing is sent until the first
     call.
@@ -69,6 +91,23 @@ def connect(
     options: list[tuple[str, str | int]] = list(_OPTIONS)
     if retries is not None and retries.methods:
         options.append(("grpc.service_config", retries.service_config()))
-    return grpc.aio.insecure_channel(
-        address, options=options, interceptors=[*outside, ClientLayers(default_deadline)]
-    )
+    layers = [*outside, ClientLayers(default_deadline)]
+    if peer is None:
+        return grpc.aio.insecure_channel(address, options=options, interceptors=layers)
+    options += peer.options()
+
+    def make() -> grpc.aio.Channel:
+        credentials = peer.identity.channel_credentials()
+        return grpc.aio.secure_channel(address, credentials, options=options, interceptors=layers)
+
+    return RenewedChannel(peer.identity, make)
+
+
+def connect_blocking(
+    address: str, options: Sequence[tuple[str, str | int]] = (), peer: Peer | None = None
+) -> grpc.Channel:
+    """Make a channel for threads, with no layers; its certificate is that of now."""
+    if peer is None:
+        return grpc.insecure_channel(address, options=list(options))
+    credentials = peer.identity.channel_credentials()
+    return grpc.secure_channel(address, credentials, options=[*options, *peer.options()])

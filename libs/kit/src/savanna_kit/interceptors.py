@@ -1,8 +1,8 @@
 """What surrounds every call, in one list and one order.
 
-Server, outermost first: trace -> request -> errors -> deadline -> the servicer. Client: request and
-trace go along, the time-out is what is left of the caller's, and failures come back as errors of
-``savanna_kit.errors``.
+Server, outermost first: trace -> request -> errors -> caller -> deadline -> the servicer. Client:
+request and trace go along, the time-out is what is left of the caller's, and failures come back as
+errors of ``savanna_kit.errors``.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from grpc.aio import ServerInterceptor, UnaryUnaryClientInterceptor
 
 from savanna_kit import context as request_context
 from savanna_kit import errors, logs, status, telemetry
+from savanna_kit.identity import role_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -33,10 +34,18 @@ DEFAULT_DEADLINE = 30.0
 class Call:
     """A call being served: what the layers around it need to know."""
 
-    def __init__(self, method: str, metadata: dict[str, str], *, streaming: bool) -> None:
+    def __init__(
+        self,
+        method: str,
+        metadata: dict[str, str],
+        *,
+        streaming: bool,
+        callers: frozenset[str] = frozenset(),
+    ) -> None:
         self.method = method
         self.metadata = metadata
         self.streaming = streaming
+        self.callers = callers
 
 
 @asynccontextmanager
@@ -80,6 +89,21 @@ async def _errors_mapped(call: Call, context: Context) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
+async def _allowed(call: Call, context: Context) -> AsyncIterator[None]:
+    if call.callers:
+        role = role_of(context.peer_identities() or ())
+        if role not in call.callers:
+            log.warning("caller_refused", method=call.method, role=role, peer=context.peer())
+            raise errors.PermissionDenied(
+                f"{call.method} is for {', '.join(sorted(call.callers))}, and the caller's "
+                f"certificate says {role or 'no role'}: give the caller a certificate of its role",
+                reason="CALLER_NOT_ALLOWED",
+                metadata={"role": role},
+            )
+    yield
+
+
+@asynccontextmanager
 async def _in_time(call: Call, context: Context) -> AsyncIterator[None]:
     left = context.time_remaining()
     if call.streaming:
@@ -92,11 +116,17 @@ async def _in_time(call: Call, context: Context) -> AsyncIterator[None]:
         yield
 
 
-LAYERS = (_traced, _in_request, _errors_mapped, _in_time)
+LAYERS = (_traced, _in_request, _errors_mapped, _allowed, _in_time)
 
 
 class ServerLayers(ServerInterceptor):
-    """Puts all layers around every method of a server."""
+    """Puts all layers around every method of a server.
+
+    ``callers`` are the roles that may call a service, by its name; others take everyone.
+    """
+
+    def __init__(self, callers: Mapping[str, frozenset[str]] | None = None) -> None:
+        self._callers = callers or {}
 
     async def intercept_service(
         self,
@@ -112,7 +142,9 @@ class ServerLayers(ServerInterceptor):
             for key, value in handler_call_details.invocation_metadata
         }
         streaming = handler.request_streaming or handler.response_streaming
-        call = Call(handler_call_details.method, metadata, streaming=streaming)
+        method: str = handler_call_details.method
+        callers = self._callers.get(method.split("/")[1], frozenset())
+        call = Call(method, metadata, streaming=streaming, callers=callers)
         return _wrapped(handler, call)
 
 

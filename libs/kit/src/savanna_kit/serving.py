@@ -23,13 +23,16 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 
-from savanna_kit import errors, logs, settings, telemetry
+from savanna_kit import crashes, errors, logs, settings, telemetry
+from savanna_kit.addresses import is_loopback
 from savanna_kit.channels import MAX_MESSAGE
 from savanna_kit.interceptors import ServerLayers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
     from contextlib import AbstractAsyncContextManager
+
+    from savanna_kit.identity import Identity
 
 log = logs.get_logger(__name__)
 
@@ -50,6 +53,8 @@ class Served:
     service: str
     add: Callable[[Any, grpc.aio.Server], None]
     servicer: object
+    callers: frozenset[str] = frozenset()
+    """Roles that may call it where certificates are shown; empty for every role."""
 
 
 @dataclass
@@ -58,6 +63,12 @@ class Parts:
 
     name: str
     listen: str
+    identity: Identity | None = None
+    """What is shown to callers, who must show theirs; None only where nobody else can call."""
+
+    is_public: bool = False
+    """Whether callers are users, who are known by other means than a certificate."""
+
     served: list[Served] = field(default_factory=list)
     resources: list[AbstractAsyncContextManager[object]] = field(default_factory=list)
     """Opened in order before anything is served, closed in reverse after all."""
@@ -129,10 +140,11 @@ def main(kind: type[settings.ServiceSettings], build: Build) -> None:
     """
     try:
         given = settings.load(kind)
+        logs.configure(level=given.log_level, form=given.log_format)
+        crashes.arm(os.environ)
     except settings.SettingsError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(2)
-    logs.configure(level=given.log_level, form=given.log_format)
 
     async def program() -> None:
         try:
@@ -164,7 +176,10 @@ class _Server:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._health = HealthServicer()
-        self._server = grpc.aio.server(interceptors=[ServerLayers()], options=_SERVER_OPTIONS)
+        callers = {each.service: each.callers for each in parts.served if each.callers}
+        self._server = grpc.aio.server(
+            interceptors=[ServerLayers(callers if parts.identity else {})], options=_SERVER_OPTIONS
+        )
         for each in parts.served:
             each.add(each.servicer, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
@@ -176,13 +191,22 @@ class _Server:
 
     async def start(self) -> None:
         """Bind, serve and say so."""
-        listen = self._parts.listen
+        listen, identity = self._parts.listen, self._parts.identity
+        if identity is None and not self._parts.is_public and not is_loopback(listen):
+            raise errors.FailedPrecondition(
+                f"{listen} can be reached by others: set TLS_AUTHORITY, TLS_CERTIFICATE and "
+                "TLS_KEY (savanna-manage certs makes them), or listen on 127.0.0.1 or unix:/path",
+                reason="TLS_REQUIRED",
+            )
         try:
             if listen.startswith("unix:"):
                 _free_socket(listen.removeprefix("unix:"))
             else:
                 _try_address(listen)
-            port = self._server.add_insecure_port(listen)
+            if identity is None:
+                port = self._server.add_insecure_port(listen)
+            else:
+                port = self._server.add_secure_port(listen, identity.server_credentials())
         except (RuntimeError, OSError, ValueError) as error:
             raise errors.FailedPrecondition(
                 f"nothing can be served at {listen}: it is in use, or not an address of this "

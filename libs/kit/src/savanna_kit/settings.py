@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import difflib
 import os
+from pathlib import Path  # noqa: TC003 - pydantic reads the annotation when it runs
 from typing import Any, Literal, TypeVar
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from savanna_kit.identity import Identity, IdentityError
 
 S = TypeVar("S", bound="ProcessSettings")
 
@@ -41,6 +44,40 @@ class ServiceSettings(ProcessSettings):
     """What every service can be told."""
 
     listen: str = Field("127.0.0.1:0", description="Where gRPC is served: host:port or unix:/path.")
+    tls_authority: Path | None = Field(
+        None,
+        description=(
+            "File with the certificates of the authority that is trusted, PEM. With the next two: "
+            "mutual TLS on everything that is served and called; without: only this machine."
+        ),
+    )
+    tls_certificate: Path | None = Field(
+        None, description="File with the certificate that is shown to others, PEM; may be renewed."
+    )
+    tls_key: Path | None = Field(None, description="File with the key of that certificate, PEM.")
+
+    def identity(self) -> Identity | None:
+        """Give what is shown to others; None without certificates.
+
+        Raises ``SettingsError`` when only some of the files are named, or they can not be used.
+        """
+        named = {
+            f"{self.model_config['env_prefix']}{name}".upper(): getattr(self, name)
+            for name in ("tls_authority", "tls_certificate", "tls_key")
+        }
+        missing = [name for name, file in named.items() if file is None]
+        if len(missing) == len(named):
+            return None
+        if missing:
+            raise SettingsError(
+                f"{' and '.join(missing)} must be set too: mutual TLS needs the files of the "
+                "authority, of the certificate and of its key"
+            )
+        authority, certificate, key = named.values()
+        try:
+            return Identity(authority=authority, certificate=certificate, key=key)
+        except IdentityError as error:
+            raise SettingsError(f"{next(iter(named))} and the two beside it: {error}") from error
 
 
 def prefixed(service: str) -> SettingsConfigDict:
