@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from savanna.conductor.v1 import execution_service_pb2_grpc, facts_service_pb2_grpc
 from savanna.engine.v1 import cloud_service_pb2_grpc
 from savanna_engine.access import Access
+from savanna_engine.attempt_log import AttemptLog
 from savanna_engine.clouds import open_cloud
 from savanna_engine.planner.answer import Limits
 from savanna_engine.plugins import Plugins
@@ -40,6 +41,9 @@ class Hands:
         self.stop_threads = BoundedExecutor("stop", given.ssh_slots)
         # Looks at the cloud for users must not wait behind what is being made.
         self.look_threads = BoundedExecutor("look", 2)
+        self.attempts: AttemptLog | None = None
+        if given.attempt_log is not None:
+            self.attempts = AttemptLog(given.attempt_log, given.engine_id)
 
     def close(self) -> None:
         """Let go of everything; servers and what runs on them stay."""
@@ -47,6 +51,8 @@ class Hands:
             each.close()
         self.remote.close()
         self.cloud.close()
+        if self.attempts is not None:
+            self.attempts.close()
 
 
 def build(given: EngineSettings) -> serving.Parts:
@@ -62,6 +68,7 @@ def build(given: EngineSettings) -> serving.Parts:
         make_runner(given, hands, conductor, plugins),
         given,
         Random(),
+        hands.attempts,
     )
     return serving.Parts(
         name="engine",

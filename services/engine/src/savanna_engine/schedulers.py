@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from savanna.conductor.v1 import execution_service_pb2_grpc
+    from savanna_engine.attempt_log import AttemptLog
     from savanna_engine.runner import Runner
     from savanna_engine.settings import EngineSettings
 
@@ -36,9 +37,11 @@ class Schedulers:
         runner: Runner,
         given: EngineSettings,
         chance: Random,
+        attempts: AttemptLog | None = None,
     ) -> None:
         self._conductor = conductor
         self._runner = runner
+        self._attempts = attempts
         self._given = given
         self._chance = chance
         self._slots = {
@@ -54,7 +57,7 @@ class Schedulers:
     async def run(self) -> None:
         """Live one session after the other until the engine ends."""
         while not self._ending:
-            session = self._session = Session(self._runner)
+            session = self._session = Session(self._runner, attempts=self._attempts)
             log.info("session_started", session_id=session.id, engine_id=self._given.engine_id)
             await self._live(session)
             session.end()

@@ -20,6 +20,7 @@ from savanna_kit.clock import Clock, SystemClock
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from savanna_engine.attempt_log import AttemptLog
     from savanna_engine.runner import Runner
 
 log = logs.get_logger(__name__)
@@ -29,9 +30,12 @@ _LOOK_SECONDS = 0.1
 class Session:
     """Attempts under way and results to be acknowledged, for all schedulers."""
 
-    def __init__(self, runner: Runner, clock: Clock | None = None) -> None:
+    def __init__(
+        self, runner: Runner, clock: Clock | None = None, attempts: AttemptLog | None = None
+    ) -> None:
         self.id = str(uuid.uuid4())
         self._runner = runner
+        self._attempts = attempts
         self._clock = clock or SystemClock()
         self._core = core.SessionCore(runner.knows, self.now())
         self._tasks: dict[tuple[str, int], asyncio.Task[stream.Result]] = {}
@@ -121,6 +125,8 @@ class Session:
             if isinstance(command, core.Start):
                 self._start(command.assignment)
             elif isinstance(command, core.Stop):
+                if self._attempts is not None:
+                    self._attempts.stop(self.id, command.ref)
                 self._tasks[command.ref.task_id, command.ref.epoch].cancel()
             else:
                 for sink in self._sinks:
@@ -128,13 +134,18 @@ class Session:
 
     def _start(self, assignment: stream.Assignment) -> None:
         ref = assignment.attempt
+        if self._attempts is not None:
+            self._attempts.begin(self.id, assignment)
         task = asyncio.create_task(self._runner.attempt(assignment))
         self._tasks[ref.task_id, ref.epoch] = task
         task.add_done_callback(partial(self._ended, ref))
 
     def _ended(self, ref: stream.AttemptRef, task: asyncio.Task[stream.Result]) -> None:
         del self._tasks[ref.task_id, ref.epoch]
-        self._do(self._core.ended(_result(ref, task), self.now()))
+        result = _result(ref, task)
+        if self._attempts is not None:
+            self._attempts.end(self.id, result)
+        self._do(self._core.ended(result, self.now()))
 
 
 def _result(ref: stream.AttemptRef, task: asyncio.Task[stream.Result]) -> stream.Result:

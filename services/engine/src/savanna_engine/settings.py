@@ -45,6 +45,13 @@ class EngineSettings(ServiceSettings):
     find_schedulers_seconds: float = Field(
         0.5, description="How often to look for schedulers that are new.", gt=0
     )
+    attempt_log: Path | None = Field(
+        None,
+        description=(
+            "File in which the begin and end of each step is told, on disk before it goes on: "
+            "for checks, not for every day. Engines may share one."
+        ),
+    )
     boot_patience_seconds: float = Field(
         900.0, description="A server that does not answer by then is replaced.", gt=0
     )
