@@ -57,6 +57,9 @@ class GetPlanFactsResponse(_message.Message):
     JOB_TEMPLATE_FIELD_NUMBER: _builtins.int
     JOB_BINARIES_FIELD_NUMBER: _builtins.int
     NOW_TIME_FIELD_NUMBER: _builtins.int
+    DEPLOYMENT_ID_FIELD_NUMBER: _builtins.int
+    deployment_id: _builtins.str
+    """Id of this deployment of Savanna, made with its database: what is made in a cloud carries it."""
     @_builtins.property
     def operation(self) -> _operation_pb2.Operation:
         """The operation."""
@@ -95,10 +98,11 @@ class GetPlanFactsResponse(_message.Message):
         job_template: _job_pb2.JobTemplate | None = ...,
         job_binaries: _abc.Iterable[_job_pb2.JobBinary] | None = ...,
         now_time: _timestamp_pb2.Timestamp | None = ...,
+        deployment_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cluster", b"cluster", "job", b"job", "job_template", b"job_template", "now_time", b"now_time", "operation", b"operation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster", b"cluster", "job", b"job", "job_binaries", b"job_binaries", "job_template", b"job_template", "now_time", b"now_time", "operation", b"operation", "tasks", b"tasks"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster", b"cluster", "deployment_id", b"deployment_id", "job", b"job", "job_binaries", b"job_binaries", "job_template", b"job_template", "now_time", b"now_time", "operation", b"operation", "tasks", b"tasks"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -262,16 +266,29 @@ Global___ReadJobBinaryResponse: _TypeAlias = ReadJobBinaryResponse  # noqa: Y015
 
 @_typing.final
 class ListInstanceIdsRequest(_message.Message):
-    """Asks for all instance ids."""
+    """Asks for instance ids."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    INSTANCE_IDS_FIELD_NUMBER: _builtins.int
+    CLUSTER_IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def instance_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only those of these; empty for all."""
+
+    @_builtins.property
+    def cluster_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Clusters that are to be looked for too."""
+
     def __init__(
         self,
+        *,
+        instance_ids: _abc.Iterable[_builtins.str] | None = ...,
+        cluster_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster_ids", b"cluster_ids", "instance_ids", b"instance_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -279,23 +296,33 @@ Global___ListInstanceIdsRequest: _TypeAlias = ListInstanceIdsRequest  # noqa: Y0
 
 @_typing.final
 class ListInstanceIdsResponse(_message.Message):
-    """All instance ids that are not deleted."""
+    """Instance ids that are not deleted."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     INSTANCE_IDS_FIELD_NUMBER: _builtins.int
+    CLUSTER_IDS_FIELD_NUMBER: _builtins.int
+    DEPLOYMENT_ID_FIELD_NUMBER: _builtins.int
+    deployment_id: _builtins.str
+    """Id of this deployment of Savanna."""
     @_builtins.property
     def instance_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """UUIDs of instances."""
+
+    @_builtins.property
+    def cluster_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Those of the clusters asked for that are stored, whatever their state."""
 
     def __init__(
         self,
         *,
         instance_ids: _abc.Iterable[_builtins.str] | None = ...,
+        cluster_ids: _abc.Iterable[_builtins.str] | None = ...,
+        deployment_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["instance_ids", b"instance_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster_ids", b"cluster_ids", "deployment_id", b"deployment_id", "instance_ids", b"instance_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class CloudServiceStub:
-    """Looks things up in the cloud.
+    """Looks things up in the cloud, and removes what was left in it.
     """
 
     def __init__(self, channel):
@@ -40,15 +40,41 @@ class CloudServiceStub:
                 request_serializer=savanna_dot_engine_dot_v1_dot_cloud__service__pb2.GetCatalogRequest.SerializeToString,
                 response_deserializer=savanna_dot_engine_dot_v1_dot_cloud__service__pb2.GetCatalogResponse.FromString,
                 _registered_method=True)
+        self.ListOrphans = channel.unary_unary(
+                '/savanna.engine.v1.CloudService/ListOrphans',
+                request_serializer=savanna_dot_engine_dot_v1_dot_cloud__service__pb2.ListOrphansRequest.SerializeToString,
+                response_deserializer=savanna_dot_engine_dot_v1_dot_cloud__service__pb2.ListOrphansResponse.FromString,
+                _registered_method=True)
+        self.CleanOrphan = channel.unary_unary(
+                '/savanna.engine.v1.CloudService/CleanOrphan',
+                request_serializer=savanna_dot_engine_dot_v1_dot_cloud__service__pb2.CleanOrphanRequest.SerializeToString,
+                response_deserializer=savanna_dot_engine_dot_v1_dot_cloud__service__pb2.CleanOrphanResponse.FromString,
+                _registered_method=True)
 
 
 class CloudServiceServicer:
-    """Looks things up in the cloud.
+    """Looks things up in the cloud, and removes what was left in it.
     """
 
     def GetCatalog(self, request, context):
         """Everything that validation needs, in one answer that may be some seconds old.
         Errors: UNAVAILABLE when the cloud does not answer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListOrphans(self, request, context):
+        """Compares the cloud with the conductor. What is younger than the engine's grace is passed over.
+        Errors: UNAVAILABLE when the cloud or the conductor does not answer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CleanOrphan(self, request, context):
+        """Removes an orphan, after another look whether it still is one. It can be repeated, and asked of several engines at once.
+        Errors: FAILED_PRECONDITION with reason NOT_AN_ORPHAN, UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -62,6 +88,16 @@ def add_CloudServiceServicer_to_server(servicer, server):
                     request_deserializer=savanna_dot_engine_dot_v1_dot_cloud__service__pb2.GetCatalogRequest.FromString,
                     response_serializer=savanna_dot_engine_dot_v1_dot_cloud__service__pb2.GetCatalogResponse.SerializeToString,
             ),
+            'ListOrphans': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListOrphans,
+                    request_deserializer=savanna_dot_engine_dot_v1_dot_cloud__service__pb2.ListOrphansRequest.FromString,
+                    response_serializer=savanna_dot_engine_dot_v1_dot_cloud__service__pb2.ListOrphansResponse.SerializeToString,
+            ),
+            'CleanOrphan': grpc.unary_unary_rpc_method_handler(
+                    servicer.CleanOrphan,
+                    request_deserializer=savanna_dot_engine_dot_v1_dot_cloud__service__pb2.CleanOrphanRequest.FromString,
+                    response_serializer=savanna_dot_engine_dot_v1_dot_cloud__service__pb2.CleanOrphanResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'savanna.engine.v1.CloudService', rpc_method_handlers)
@@ -71,7 +107,7 @@ def add_CloudServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class CloudService:
-    """Looks things up in the cloud.
+    """Looks things up in the cloud, and removes what was left in it.
     """
 
     @staticmethod
@@ -91,6 +127,60 @@ class CloudService:
             '/savanna.engine.v1.CloudService/GetCatalog',
             savanna_dot_engine_dot_v1_dot_cloud__service__pb2.GetCatalogRequest.SerializeToString,
             savanna_dot_engine_dot_v1_dot_cloud__service__pb2.GetCatalogResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListOrphans(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/savanna.engine.v1.CloudService/ListOrphans',
+            savanna_dot_engine_dot_v1_dot_cloud__service__pb2.ListOrphansRequest.SerializeToString,
+            savanna_dot_engine_dot_v1_dot_cloud__service__pb2.ListOrphansResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CleanOrphan(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/savanna.engine.v1.CloudService/CleanOrphan',
+            savanna_dot_engine_dot_v1_dot_cloud__service__pb2.CleanOrphanRequest.SerializeToString,
+            savanna_dot_engine_dot_v1_dot_cloud__service__pb2.CleanOrphanResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -27,7 +27,7 @@ from savanna.cluster.v1 import cluster_pb2 as savanna_dot_cluster_dot_v1_dot_clu
 from savanna.plugin.v1 import plugin_service_pb2 as savanna_dot_plugin_dot_v1_dot_plugin__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1csavanna/engine/v1/step.proto\x12\x11savanna.engine.v1\x1a\x1egoogle/protobuf/duration.proto\x1a savanna/cluster/v1/cluster.proto\x1a&savanna/plugin/v1/plugin_service.proto\"\xae\x05\n\x08StepBody\x12\x12\n\ncluster_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12+\n\x04plan\x18\x03 \x01(\x0b\x32\x1b.savanna.engine.v1.PlanStepH\x00\x12@\n\x0fprepare_cluster\x18\x04 \x01(\x0b\x32%.savanna.engine.v1.PrepareClusterStepH\x00\x12<\n\rcreate_server\x18\x05 \x01(\x0b\x32#.savanna.engine.v1.CreateServerStepH\x00\x12:\n\x0c\x61wait_server\x18\x06 \x01(\x0b\x32\".savanna.engine.v1.AwaitServerStepH\x00\x12<\n\rdelete_server\x18\x07 \x01(\x0b\x32#.savanna.engine.v1.DeleteServerStepH\x00\x12>\n\x0eremove_cluster\x18\x08 \x01(\x0b\x32$.savanna.engine.v1.RemoveClusterStepH\x00\x12\x36\n\nrun_script\x18\t \x01(\x0b\x32 .savanna.engine.v1.RunScriptStepH\x00\x12\x34\n\tstart_job\x18\n \x01(\x0b\x32\x1f.savanna.engine.v1.StartJobStepH\x00\x12\x34\n\tawait_job\x18\x0b \x01(\x0b\x32\x1f.savanna.engine.v1.AwaitJobStepH\x00\x12\x32\n\x08stop_job\x18\x0c \x01(\x0b\x32\x1e.savanna.engine.v1.StopJobStepH\x00\x12\x33\n\x07reaches\x18\r \x01(\x0e\x32\".savanna.cluster.v1.Instance.StateB\x06\n\x04step\" \n\x08PlanStep\x12\x14\n\x0coperation_id\x18\x01 \x01(\t\"M\n\x12PrepareClusterStep\x12\x14\n\x0c\x63luster_name\x18\x01 \x01(\t\x12\x12\n\npublic_key\x18\x02 \x01(\t\x12\r\n\x05ports\x18\x03 \x03(\x05\"\xc5\x01\n\x10\x43reateServerStep\x12.\n\x08instance\x18\x01 \x01(\x0b\x32\x1c.savanna.cluster.v1.Instance\x12\x31\n\nnode_group\x18\x02 \x01(\x0b\x32\x1d.savanna.cluster.v1.NodeGroup\x12\x12\n\npublic_key\x18\x03 \x01(\t\x12\x12\n\nnetwork_id\x18\x04 \x01(\t\x12\x14\n\x0c\x63luster_name\x18\x05 \x01(\t\x12\x10\n\x08username\x18\x06 \x01(\t\"=\n\x0f\x41waitServerStep\x12\x13\n\x0binstance_id\x18\x01 \x01(\t\x12\x15\n\rinstance_name\x18\x02 \x01(\t\">\n\x10\x44\x65leteServerStep\x12\x13\n\x0binstance_id\x18\x01 \x01(\t\x12\x15\n\rinstance_name\x18\x02 \x01(\t\"\x13\n\x11RemoveClusterStep\"Q\n\rRunScriptStep\x12\x15\n\rinstance_name\x18\x01 \x01(\t\x12)\n\x06script\x18\x02 \x01(\x0b\x32\x19.savanna.plugin.v1.Script\"w\n\x0cStartJobStep\x12\x15\n\rinstance_name\x18\x01 \x01(\t\x12)\n\x06script\x18\x02 \x01(\x0b\x32\x19.savanna.plugin.v1.Script\x12\x0f\n\x07run_key\x18\x03 \x01(\t\x12\x14\n\x0coperation_id\x18\x04 \x01(\t\"\x8d\x01\n\x0c\x41waitJobStep\x12\x15\n\rinstance_name\x18\x01 \x01(\t\x12\x0f\n\x07run_key\x18\x02 \x01(\t\x12\x14\n\x0coperation_id\x18\x03 \x01(\t\x12\x0e\n\x06job_id\x18\x04 \x01(\t\x12/\n\x0cmax_interval\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"[\n\x0bStopJobStep\x12\x15\n\rinstance_name\x18\x01 \x01(\t\x12\x0f\n\x07run_key\x18\x02 \x01(\t\x12\x14\n\x0coperation_id\x18\x03 \x01(\t\x12\x0e\n\x06job_id\x18\x04 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1csavanna/engine/v1/step.proto\x12\x11savanna.engine.v1\x1a\x1egoogle/protobuf/duration.proto\x1a savanna/cluster/v1/cluster.proto\x1a&savanna/plugin/v1/plugin_service.proto\"\xae\x05\n\x08StepBody\x12\x12\n\ncluster_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12+\n\x04plan\x18\x03 \x01(\x0b\x32\x1b.savanna.engine.v1.PlanStepH\x00\x12@\n\x0fprepare_cluster\x18\x04 \x01(\x0b\x32%.savanna.engine.v1.PrepareClusterStepH\x00\x12<\n\rcreate_server\x18\x05 \x01(\x0b\x32#.savanna.engine.v1.CreateServerStepH\x00\x12:\n\x0c\x61wait_server\x18\x06 \x01(\x0b\x32\".savanna.engine.v1.AwaitServerStepH\x00\x12<\n\rdelete_server\x18\x07 \x01(\x0b\x32#.savanna.engine.v1.DeleteServerStepH\x00\x12>\n\x0eremove_cluster\x18\x08 \x01(\x0b\x32$.savanna.engine.v1.RemoveClusterStepH\x00\x12\x36\n\nrun_script\x18\t \x01(\x0b\x32 .savanna.engine.v1.RunScriptStepH\x00\x12\x34\n\tstart_job\x18\n \x01(\x0b\x32\x1f.savanna.engine.v1.StartJobStepH\x00\x12\x34\n\tawait_job\x18\x0b \x01(\x0b\x32\x1f.savanna.engine.v1.AwaitJobStepH\x00\x12\x32\n\x08stop_job\x18\x0c \x01(\x0b\x32\x1e.savanna.engine.v1.StopJobStepH\x00\x12\x33\n\x07reaches\x18\r \x01(\x0e\x32\".savanna.cluster.v1.Instance.StateB\x06\n\x04step\" \n\x08PlanStep\x12\x14\n\x0coperation_id\x18\x01 \x01(\t\"M\n\x12PrepareClusterStep\x12\x14\n\x0c\x63luster_name\x18\x01 \x01(\t\x12\x12\n\npublic_key\x18\x02 \x01(\t\x12\r\n\x05ports\x18\x03 \x03(\x05\"\xdc\x01\n\x10\x43reateServerStep\x12.\n\x08instance\x18\x01 \x01(\x0b\x32\x1c.savanna.cluster.v1.Instance\x12\x31\n\nnode_group\x18\x02 \x01(\x0b\x32\x1d.savanna.cluster.v1.NodeGroup\x12\x12\n\npublic_key\x18\x03 \x01(\t\x12\x12\n\nnetwork_id\x18\x04 \x01(\t\x12\x14\n\x0c\x63luster_name\x18\x05 \x01(\t\x12\x10\n\x08username\x18\x06 \x01(\t\x12\x15\n\rdeployment_id\x18\x07 \x01(\t\"=\n\x0f\x41waitServerStep\x12\x13\n\x0binstance_id\x18\x01 \x01(\t\x12\x15\n\rinstance_name\x18\x02 \x01(\t\">\n\x10\x44\x65leteServerStep\x12\x13\n\x0binstance_id\x18\x01 \x01(\t\x12\x15\n\rinstance_name\x18\x02 \x01(\t\"\x13\n\x11RemoveClusterStep\"Q\n\rRunScriptStep\x12\x15\n\rinstance_name\x18\x01 \x01(\t\x12)\n\x06script\x18\x02 \x01(\x0b\x32\x19.savanna.plugin.v1.Script\"w\n\x0cStartJobStep\x12\x15\n\rinstance_name\x18\x01 \x01(\t\x12)\n\x06script\x18\x02 \x01(\x0b\x32\x19.savanna.plugin.v1.Script\x12\x0f\n\x07run_key\x18\x03 \x01(\t\x12\x14\n\x0coperation_id\x18\x04 \x01(\t\"\x8d\x01\n\x0c\x41waitJobStep\x12\x15\n\rinstance_name\x18\x01 \x01(\t\x12\x0f\n\x07run_key\x18\x02 \x01(\t\x12\x14\n\x0coperation_id\x18\x03 \x01(\t\x12\x0e\n\x06job_id\x18\x04 \x01(\t\x12/\n\x0cmax_interval\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"[\n\x0bStopJobStep\x12\x15\n\rinstance_name\x18\x01 \x01(\t\x12\x0f\n\x07run_key\x18\x02 \x01(\t\x12\x14\n\x0coperation_id\x18\x03 \x01(\t\x12\x0e\n\x06job_id\x18\x04 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,19 +41,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PREPARECLUSTERSTEP']._serialized_start=880
   _globals['_PREPARECLUSTERSTEP']._serialized_end=957
   _globals['_CREATESERVERSTEP']._serialized_start=960
-  _globals['_CREATESERVERSTEP']._serialized_end=1157
-  _globals['_AWAITSERVERSTEP']._serialized_start=1159
-  _globals['_AWAITSERVERSTEP']._serialized_end=1220
-  _globals['_DELETESERVERSTEP']._serialized_start=1222
-  _globals['_DELETESERVERSTEP']._serialized_end=1284
-  _globals['_REMOVECLUSTERSTEP']._serialized_start=1286
-  _globals['_REMOVECLUSTERSTEP']._serialized_end=1305
-  _globals['_RUNSCRIPTSTEP']._serialized_start=1307
-  _globals['_RUNSCRIPTSTEP']._serialized_end=1388
-  _globals['_STARTJOBSTEP']._serialized_start=1390
-  _globals['_STARTJOBSTEP']._serialized_end=1509
-  _globals['_AWAITJOBSTEP']._serialized_start=1512
-  _globals['_AWAITJOBSTEP']._serialized_end=1653
-  _globals['_STOPJOBSTEP']._serialized_start=1655
-  _globals['_STOPJOBSTEP']._serialized_end=1746
+  _globals['_CREATESERVERSTEP']._serialized_end=1180
+  _globals['_AWAITSERVERSTEP']._serialized_start=1182
+  _globals['_AWAITSERVERSTEP']._serialized_end=1243
+  _globals['_DELETESERVERSTEP']._serialized_start=1245
+  _globals['_DELETESERVERSTEP']._serialized_end=1307
+  _globals['_REMOVECLUSTERSTEP']._serialized_start=1309
+  _globals['_REMOVECLUSTERSTEP']._serialized_end=1328
+  _globals['_RUNSCRIPTSTEP']._serialized_start=1330
+  _globals['_RUNSCRIPTSTEP']._serialized_end=1411
+  _globals['_STARTJOBSTEP']._serialized_start=1413
+  _globals['_STARTJOBSTEP']._serialized_end=1532
+  _globals['_AWAITJOBSTEP']._serialized_start=1535
+  _globals['_AWAITJOBSTEP']._serialized_end=1676
+  _globals['_STOPJOBSTEP']._serialized_start=1678
+  _globals['_STOPJOBSTEP']._serialized_end=1769
 # @@protoc_insertion_point(module_scope)

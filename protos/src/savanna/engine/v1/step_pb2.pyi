@@ -179,6 +179,7 @@ class CreateServerStep(_message.Message):
     NETWORK_ID_FIELD_NUMBER: _builtins.int
     CLUSTER_NAME_FIELD_NUMBER: _builtins.int
     USERNAME_FIELD_NUMBER: _builtins.int
+    DEPLOYMENT_ID_FIELD_NUMBER: _builtins.int
     public_key: _builtins.str
     """Public key that may log in."""
     network_id: _builtins.str
@@ -187,6 +188,8 @@ class CreateServerStep(_message.Message):
     """Name of the cluster, for people who look at the cloud."""
     username: _builtins.str
     """User to log in as; empty for what the image says."""
+    deployment_id: _builtins.str
+    """Deployment of Savanna that makes it: written on the server, so that no other deployment takes it for its own."""
     @_builtins.property
     def instance(self) -> _cluster_pb2.Instance:
         """The instance as planned: id, name, group."""
@@ -204,10 +207,11 @@ class CreateServerStep(_message.Message):
         network_id: _builtins.str = ...,
         cluster_name: _builtins.str = ...,
         username: _builtins.str = ...,
+        deployment_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["instance", b"instance", "node_group", b"node_group"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster_name", b"cluster_name", "instance", b"instance", "network_id", b"network_id", "node_group", b"node_group", "public_key", b"public_key", "username", b"username"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster_name", b"cluster_name", "deployment_id", b"deployment_id", "instance", b"instance", "network_id", b"network_id", "node_group", b"node_group", "public_key", b"public_key", "username", b"username"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
