@@ -230,7 +230,9 @@ def plan_facts(connection: Connection, operation_id: str) -> facts_service_pb2.G
 
     Raises ``NotFound``.
     """
-    answer = facts_service_pb2.GetPlanFactsResponse(operation=operation(connection, operation_id))
+    answer = facts_service_pb2.GetPlanFactsResponse(
+        operation=operation(connection, operation_id), deployment_id=deployment_id(connection)
+    )
     answer.now_time.FromMicroseconds(dialect.now(connection))
     table = schema.cluster
     query = select(table).where(table.c.id == answer.operation.cluster_id)
@@ -268,6 +270,32 @@ def access(
 
     Raises ``NotFound``.
     """
+def deployment_id(connection: Connection) -> str:
+    """Give the id that everything carries which this deployment makes in a cloud."""
+    return str(connection.execute(select(schema.deployment.c.id)).scalar_one())
+
+
+def known_of(
+    connection: Connection, request: facts_service_pb2.ListInstanceIdsRequest
+) -> facts_service_pb2.ListInstanceIdsResponse:
+    """Read which instances are not deleted, and which clusters are stored, of those asked for."""
+    instances, clusters = schema.instance, schema.cluster
+    living = select(instances.c.instance_id).where(
+        instances.c.state != cluster_pb2.Instance.STATE_DELETED
+    )
+    found = set(connection.execute(living).scalars())
+    if request.instance_ids:
+        # All are read first: the ids of instances have no index, and this is asked rarely.
+        found.intersection_update(request.instance_ids)
+    wanted = {each for each in request.cluster_ids if ownership.is_storable(each)}
+    stored = in_chunks(connection, select(clusters.c.id), clusters.c.id, wanted)
+    return facts_service_pb2.ListInstanceIdsResponse(
+        instance_ids=sorted(found),
+        cluster_ids=[each.id for each in stored],
+        deployment_id=deployment_id(connection),
+    )
+
+
     table = schema.instance
     key = connection.execute(
         select(schema.cluster.c.private_key).where(schema.cluster.c.id == cluster_id)

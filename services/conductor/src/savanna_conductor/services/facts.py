@@ -6,13 +6,9 @@ from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select
-
-from savanna.cluster.v1 import cluster_pb2
 from savanna.conductor.v1 import facts_service_pb2 as messages
 from savanna.conductor.v1 import facts_service_pb2_grpc as stubs
 from savanna_conductor import job_binaries, job_queries, queries
-from savanna_conductor.store import schema
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -72,10 +68,5 @@ class FactsService(stubs.FactsServiceServicer):
     async def ListInstanceIds(
         self, request: messages.ListInstanceIdsRequest, context: Context
     ) -> messages.ListInstanceIdsResponse:
-        """List the ids of all instances that are not deleted."""
-        table = schema.instance
-        query = select(table.c.instance_id).where(
-            table.c.state != cluster_pb2.Instance.STATE_DELETED
-        )
-        found = await self._store.read(lambda c: list(c.execute(query).scalars()))
-        return messages.ListInstanceIdsResponse(instance_ids=found)
+        """Read which instances and clusters are known."""
+        return await self._store.read(lambda c: queries.known_of(c, request))

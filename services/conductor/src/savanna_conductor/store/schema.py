@@ -187,6 +187,13 @@ journal = Table(
     Index("ix_journal_cluster_id_sequence", "cluster_id", "sequence"),
 )
 
+deployment = Table(
+    "deployment",
+    metadata,
+    # One row, as old as the database.
+    Column("id", String(64), primary_key=True),
+)
+
 counter = Table(
     "counter",
     metadata,
