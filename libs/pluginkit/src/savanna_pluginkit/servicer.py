@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from savanna.operation.v1.operation_pb2 import Operation
 from savanna.plugin.v1 import plugin_service_pb2 as pb
 from savanna.plugin.v1 import plugin_service_pb2_grpc
+from savanna_kit import crashes
 from savanna_kit.errors import InvalidArgument
 from savanna_pluginkit.jobs import JobView
 from savanna_pluginkit.plugin import check, check_job
@@ -54,7 +55,10 @@ class PluginServicer(plugin_service_pb2_grpc.PluginServiceServicer):
     async def Plan(self, request: pb.PlanRequest, context: Context) -> pb.PlanResponse:
         """Say which steps are needed."""
         del context
-        return await self._threads.run(plan, self._plugin, request)
+        crashes.here("plugin.plan.before")
+        response = await self._threads.run(plan, self._plugin, request)
+        crashes.here("plugin.plan.after")
+        return response
 
 
 def validate(plugin: Plugin, request: pb.ValidateRequest) -> pb.ValidateResponse:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -11,7 +12,7 @@ from savanna_all_in_one.compose import compose, prepare_database
 from savanna_all_in_one.folder import DataFolder
 from savanna_all_in_one.settings import AllSettings
 from savanna_engine.cloud.local.driver import purge
-from savanna_kit import logs, serving, settings, telemetry
+from savanna_kit import crashes, logs, serving, settings, telemetry
 from savanna_kit.errors import SavannaError
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ def main() -> None:
         folder.make()
         with folder.held(), folder.log_file.open("a", buffering=1) as log:
             logs.configure(level=given.log_level, form=given.log_format, stream=log)
+            crashes.arm(os.environ)
             serving.run(_served(given, folder))
     except (settings.SettingsError, SavannaError) as error:
         _refuse(error)

@@ -9,7 +9,7 @@ import grpc
 
 from savanna.scheduler.v1 import scheduler_service_pb2 as stream
 from savanna.scheduler.v1 import scheduler_service_pb2_grpc
-from savanna_kit import errors, logs, status
+from savanna_kit import crashes, errors, logs, status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -114,7 +114,9 @@ class Conversation:
                 while not self._outbox.empty():
                     said.append(self._outbox.get_nowait())
                 for message in _joined(said):
+                    crashes.here("engine.send.before")
                     await call.write(message)
+                    crashes.here("engine.send.after")
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
             # The stream has ended: reading tells why.
             return

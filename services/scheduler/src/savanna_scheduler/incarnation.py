@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from google.protobuf.duration_pb2 import Duration
 
 from savanna.conductor.v1 import execution_service_pb2 as execution
-from savanna_kit import errors, logs
+from savanna_kit import crashes, errors, logs
 from savanna_kit.retry import Backoff
 from savanna_scheduler.core import events
 from savanna_scheduler.core.scheduler import SchedulerCore
@@ -100,7 +100,9 @@ class Incarnation:
             if isinstance(command, events.Commit):
                 self._begin_commit(command)
             elif isinstance(command, events.Send):
+                crashes.here("scheduler.send.before")
                 self.engines.send(command.session_id, command.message)
+                crashes.here("scheduler.send.after")
             elif isinstance(command, events.Abandon):
                 self.finish(command.reason)
         self._set_timer()
@@ -206,6 +208,7 @@ class Incarnation:
             request = execution.CommitRequest(
                 scheduler_id=self.id, number=command.number, changes=command.changes
             )
+            crashes.here("scheduler.commit.before")
             try:
                 answer = await self._conductor.Commit(request, timeout=20)
             except errors.Aborted:
@@ -219,6 +222,7 @@ class Incarnation:
                 log.error("commit_refused", number=command.number, error=str(error))
                 self.finish(f"a commit was refused: {error}")
             else:
+                crashes.here("scheduler.commit.after")
                 attempt = 0
                 self._feed_settled(events.Committed(command.number, answer.verdicts))
 

@@ -6,6 +6,7 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 from savanna_api_gateway.auth.entry import enter
+from savanna_kit import crashes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -34,7 +35,10 @@ class Door:
     def _single(self, method: Callable[..., Any]) -> Callable[..., Any]:
         async def guarded(request: object, context: grpc.aio.ServicerContext[Any, Any]) -> object:
             await enter(self._authenticator, token_in(context))
-            return await method(request, context)
+            crashes.here("api.call.before")
+            answer: object = await method(request, context)
+            crashes.here("api.call.after")
+            return answer
 
         return guarded
 

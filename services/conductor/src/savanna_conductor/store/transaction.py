@@ -24,7 +24,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from savanna.conductor.v1.cluster_service_pb2 import WatchJournalResponse
 from savanna.operation.v1 import operation_pb2
 from savanna_conductor.store import arrays, dialect, schema
-from savanna_kit import logs
+from savanna_kit import crashes, logs
 from savanna_kit.coalescer import Coalescer
 from savanna_kit.errors import Unavailable
 from savanna_kit.executors import BoundedExecutor
@@ -161,6 +161,7 @@ class Store:
             else:
                 results = [_in_savepoint(transaction, each) for each in functions]
             _write_journal(transaction)
+            crashes.here("conductor.commit.before")
             try:
                 outer.commit()
             except DBAPIError as error:
@@ -170,6 +171,7 @@ class Store:
                     "stored: ask again",
                     reason="COMMIT_UNKNOWN",
                 ) from error
+            crashes.here("conductor.commit.after")
         return results, transaction.concerns_schedulers
 
     def _read_once(self, function: Callable[[Connection], T]) -> T:

@@ -21,7 +21,7 @@ from savanna_engine.steps.base import (
     shortened,
     tail,
 )
-from savanna_kit import telemetry
+from savanna_kit import crashes, telemetry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,7 +70,9 @@ class ScriptSteps:
         host = await self._access.host(work.body.cluster_id, step.instance_name)
         command = await self._command(work, step.script)
         run = RunId(work.operation_id, work.key, work.epoch)
+        crashes.here("engine.remote_start.before")
         state = await self._on(work, host, self._remote.run, host, run, command, work.timeout)
+        crashes.here("engine.remote_start.after")
         if state.exit_code == 0:
             return Done(facts=reached(work))
         if state.exit_code == NOT_YET:
@@ -83,7 +85,9 @@ class ScriptSteps:
         host = await self._access.host(work.body.cluster_id, step.instance_name)
         command = await self._command(work, step.script, is_job=True)
         run = RunId(step.operation_id, step.run_key, work.epoch)
+        crashes.here("engine.remote_start.before")
         await self._on(work, host, self._remote.start, host, run, command, work.timeout)
+        crashes.here("engine.remote_start.after")
         return Done(facts=_job(JobFacts(state=Job.STATE_RUNNING)))
 
     async def await_job(self, work: Work) -> Done | Later:

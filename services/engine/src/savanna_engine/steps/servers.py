@@ -14,6 +14,7 @@ from savanna_engine.remote.base import Host
 from savanna_engine.remote.errors import HostUnreachable, RemoteError
 from savanna_engine.steps.base import Done, Later, StepFailed, Work, growing, reached
 from savanna_engine.steps.threads import run_whole
+from savanna_kit import crashes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -126,12 +127,15 @@ class ServerSteps:
         return Done(facts=reached(work))
 
     async def _ask(self, work: Work, call: Callable[..., T], *arguments: object) -> T:
+        crashes.here("engine.cloud_call.before")
         try:
-            return await run_whole(self._cloud_threads, call, *arguments)
+            answer = await run_whole(self._cloud_threads, call, *arguments)
         except CloudError as error:
             failure = _failure(work, error.reason, str(error))
             failure.retryable = error.retryable
             raise StepFailed(failure) from error
+        crashes.here("engine.cloud_call.after")
+        return answer
 
 
 def make_host_key() -> tuple[str, str]:
