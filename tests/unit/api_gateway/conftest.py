@@ -13,6 +13,7 @@ from savanna.api.v1 import (
     catalog_service_pb2_grpc,
     cluster_service_pb2_grpc,
     job_service_pb2_grpc,
+    mesh_service_pb2_grpc,
 )
 from savanna_api_gateway.main import build
 from savanna_api_gateway.settings import ApiSettings
@@ -44,6 +45,7 @@ class Front:
         self.clusters = cluster_service_pb2_grpc.ClusterServiceStub(self.channel)
         self.operations = cluster_service_pb2_grpc.OperationServiceStub(self.channel)
         self.jobs = job_service_pb2_grpc.JobServiceStub(self.channel)
+        self.mesh = mesh_service_pb2_grpc.MeshServiceStub(self.channel)
 
 
 @asynccontextmanager

@@ -21,6 +21,7 @@ from savanna.conductor.v1 import (
 from savanna.conductor.v1 import (
     cluster_service_pb2 as pb,
 )
+from savanna.mesh.v1 import mesh_pb2
 from savanna.operation.v1 import operation_pb2
 from savanna_kit import errors
 
@@ -59,6 +60,7 @@ class Memory:
         self.requests: dict[str, Any] = {}
         self.scales: list[pb.ScaleClusterRequest] = []
         self.output = b""
+        self.mesh = mesh_pb2.MeshStatus()
 
     def begin(
         self, project_id: str, cluster: cluster_pb2.Cluster, goal: Any

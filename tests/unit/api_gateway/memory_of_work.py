@@ -10,6 +10,8 @@ from savanna.conductor.v1 import (
 )
 from savanna.conductor.v1 import (
     cluster_service_pb2_grpc,
+    mesh_service_pb2,
+    mesh_service_pb2_grpc,
 )
 from savanna.job.v1 import job_pb2
 from savanna.operation.v1 import operation_pb2
@@ -20,6 +22,16 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from tests.unit.api_gateway.memory import Memory
+
+
+class MeshService(mesh_service_pb2_grpc.MeshServiceServicer):
+    def __init__(self, memory: Memory) -> None:
+        self.memory = memory
+
+    async def GetMeshStatus(
+        self, request: mesh_service_pb2.GetMeshStatusRequest, context: object
+    ) -> mesh_service_pb2.GetMeshStatusResponse:
+        return mesh_service_pb2.GetMeshStatusResponse(status=self.memory.mesh)
 
 
 class JobService(cluster_service_pb2_grpc.JobServiceServicer):

@@ -10,6 +10,7 @@ from savanna.conductor.v1 import (
     catalog_service_pb2_grpc,
     cluster_service_pb2_grpc,
     facts_service_pb2_grpc,
+    mesh_service_pb2_grpc,
 )
 from savanna.engine.v1 import cloud_service_pb2, cloud_service_pb2_grpc
 from savanna.plugin.v1 import plugin_service_pb2 as pb
@@ -159,6 +160,11 @@ def conductor(where: Path, remembered: memory.Memory) -> Parts:
             memory_of_work.OperationService(remembered),
         ),
         ("FactsService", facts.add_FactsServiceServicer_to_server, memory.FactsService(remembered)),
+        (
+            "MeshService",
+            mesh_service_pb2_grpc.add_MeshServiceServicer_to_server,
+            memory_of_work.MeshService(remembered),
+        ),
     ):
         parts.served.append(Served(f"savanna.conductor.v1.{name}", add, servicer))
     return parts

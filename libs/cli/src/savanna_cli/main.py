@@ -16,6 +16,7 @@ from savanna_cli.commands.cluster import cluster
 from savanna_cli.commands.job import job
 from savanna_cli.commands.operation import operation
 from savanna_cli.commands.plugin import plugin
+from savanna_cli.commands.status import status
 from savanna_cli.commands.style import CONTEXT
 from savanna_cli.commands.template import template
 from savanna_cli.documents import DocumentError
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import TextIO
 
-_GROUPS = (cluster, job, operation, template, plugin, image, flavor, network)
+_COMMANDS = (cluster, job, operation, template, plugin, image, flavor, network, status)
 
 
 class _InOrder(click.Group):
@@ -72,8 +73,8 @@ def root(
     context.obj = context.obj.with_flags(address=address, token=token, project=project)
 
 
-for _group in _GROUPS:
-    root.add_command(_group)
+for _command in _COMMANDS:
+    root.add_command(_command)
 
 
 async def run(

@@ -24,14 +24,17 @@ GOALS = {
 _STYLES = {
     "active": "green",
     "ready": "green",
+    "alive": "green",
     "succeeded": "green",
     "error": "red",
     "failed": "red",
     "done with error": "red",
     "lost": "red",
+    "silent": "red",
     "killed": "yellow",
     "cancelled": "yellow",
     "skipped": "dim",
+    "ended": "dim",
 }
 
 

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from savanna.api.v1 import catalog_service_pb2_grpc, cluster_service_pb2_grpc, job_service_pb2_grpc
+from savanna.api.v1 import (
+    catalog_service_pb2_grpc,
+    cluster_service_pb2_grpc,
+    job_service_pb2_grpc,
+    mesh_service_pb2_grpc,
+)
 from savanna.api.v1.cluster_service_pb2 import GetOperationRequest, WatchOperationsRequest
 from savanna.api.v1.job_service_pb2 import ReadJobOutputRequest
 from savanna.job.v1.job_pb2 import OutputChunk
@@ -36,8 +41,8 @@ PATIENCE = 60.0
 class Client:
     """A connection to the public API at "host:port" or "unix:/path".
 
-    Every RPC of the contract is there, typed, on ``catalog``, ``clusters``, ``operations`` and
-    ``jobs``; what follows something or sends bytes has a method of its own here::
+    Every RPC of the contract is there, typed, on ``catalog``, ``clusters``, ``operations``,
+    ``jobs`` and ``mesh``; what follows something or sends bytes has a method of its own here::
 
         async with Client("127.0.0.1:8387", token="...") as savanna:
             answer = await savanna.clusters.CreateCluster(CreateClusterRequest(cluster=wanted))
@@ -61,6 +66,7 @@ class Client:
         self.clusters = cluster_service_pb2_grpc.ClusterServiceStub(self._channel)
         self.operations = cluster_service_pb2_grpc.OperationServiceStub(self._channel)
         self.jobs = job_service_pb2_grpc.JobServiceStub(self._channel)
+        self.mesh = mesh_service_pb2_grpc.MeshServiceStub(self._channel)
         return self
 
     async def __aexit__(

@@ -8,14 +8,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from savanna.api.v1 import catalog_service_pb2, cluster_service_pb2, job_service_pb2
+from savanna.api.v1 import (
+    catalog_service_pb2,
+    cluster_service_pb2,
+    job_service_pb2,
+    mesh_service_pb2,
+)
 from savanna_kit.channels import RetryPolicy
 
 if TYPE_CHECKING:
     from google.protobuf.descriptor import MethodDescriptor
 
 _READS = ("Get", "List", "Read")
-_FILES = (catalog_service_pb2, cluster_service_pb2, job_service_pb2)
+_FILES = (catalog_service_pb2, cluster_service_pb2, job_service_pb2, mesh_service_pb2)
 
 
 def is_repeatable(method: MethodDescriptor) -> bool:

@@ -10,6 +10,7 @@ from savanna.conductor.v1 import (
     cluster_service_pb2,
     cluster_service_pb2_grpc,
     facts_service_pb2_grpc,
+    mesh_service_pb2_grpc,
 )
 from savanna_kit import context
 from savanna_kit.channels import RetryPolicy
@@ -49,6 +50,7 @@ RETRIES = RetryPolicy(
             "OperationService/RetryOperation",
             "OperationService/RollbackOperation",
             "FactsService/GetAccess",
+            "MeshService/GetMeshStatus",
         )
     ]
 )
@@ -63,6 +65,7 @@ class Conductor:
         self.jobs = cluster_service_pb2_grpc.JobServiceStub(channel)
         self.operations = cluster_service_pb2_grpc.OperationServiceStub(channel)
         self.facts = facts_service_pb2_grpc.FactsServiceStub(channel)
+        self.mesh = mesh_service_pb2_grpc.MeshServiceStub(channel)
         self._items = Coalescer(self._get_items)
         self._clusters = Coalescer(self._get_clusters)
         self._jobs = Coalescer(self._get_jobs)

@@ -235,8 +235,7 @@ def _why_ready(operation: OperationFacts, task: TaskFacts, mesh: MeshFacts) -> _
         return _Why(Wait.REASON_NO_ENGINE, message, since)
     if not _is_free(operation.owner, pool, able, mesh):
         slots = sum(each.capacity[pool] for each in able.values())
-        message = f"all {slots} {pool} slots are taken: it has its turn, or start another engine"
-        return _Why(Wait.REASON_NO_SLOT, message, since)
+        return _Why(Wait.REASON_NO_SLOT, f"all {slots} {pool} slots are taken", since)
     message = "about to be handed out"
     if mesh.now - since > _SOON:
         message = "slots are free, and yet it is not handed out: the log of its scheduler says why"

@@ -9,6 +9,7 @@ from savanna_api_gateway.core.images import Images
 from savanna_api_gateway.core.job_binaries import JobBinaries
 from savanna_api_gateway.core.job_templates import JobTemplates
 from savanna_api_gateway.core.jobs import JobWork
+from savanna_api_gateway.core.mesh import Mesh
 from savanna_api_gateway.core.operations import Operations
 from savanna_api_gateway.core.reads import Clusters, Jobs
 from savanna_api_gateway.core.scale import Scaling
@@ -43,6 +44,7 @@ class Api:
         self.clusters = ClusterWork(conductor, shelves, survey, reads)
         self.scaling = Scaling(conductor, shelves, survey)
         self.operations = Operations(conductor)
+        self.mesh = Mesh(conductor)
         self.job_binaries = JobBinaries(conductor, shelves, limit=job_binary_limit)
         self.job_templates = JobTemplates(shelves)
         self.jobs = JobWork(conductor, shelves, survey, clusters=reads, reads=Jobs(conductor))
