@@ -6,6 +6,7 @@ import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -58,6 +59,7 @@ def order_for(cloud: Cloud, name: str = "c1-worker-1", cluster_id: str = "") -> 
         username=catalog.images[0].username,
         host_key=host_key,
         host_public_key=host_public_key,
+        deployment_id=str(uuid.uuid4()),
     )
 
 
@@ -128,7 +130,8 @@ def test_a_server_is_found_by_its_instance_and_by_its_cluster_and_among_all(clou
 def test_what_was_never_made_is_not_found(cloud: Cloud) -> None:
     assert list(cloud.find_servers(instance_id=str(uuid.uuid4()))) == []
     assert list(cloud.find_servers(cluster_id=str(uuid.uuid4()))) == []
-    assert cloud.get_server(str(uuid.uuid4())) is None
+    for each in (str(uuid.uuid4()), "", "..", "a/b", "\0", "x" * 300):
+        assert cloud.get_server(each) is None
 
 
 def test_a_server_is_read_by_the_id_that_the_cloud_gave_it(cloud: Cloud) -> None:
@@ -167,6 +170,27 @@ def test_many_who_make_different_servers_at_once_make_them_all(cloud: Cloud) -> 
     assert [each.status for each in servers] == [ServerStatus.RUNNING] * 4
     assert [each.name for each in servers] == [each.name for each in orders]
     assert len({each.management_ip for each in servers}) == 4
+
+
+def test_a_server_tells_whose_it_is_and_since_when(cloud: Cloud) -> None:
+    order = order_for(cloud)
+    # Clouds tell time in seconds.
+    before = datetime.now(UTC) - timedelta(seconds=1)
+    cloud.create_server(order)
+    (server,) = cloud.find_servers()
+    marks = (server.deployment_id, server.project_id)
+    assert marks == (order.deployment_id, order.project_id)
+    assert server.made_at is not None
+    assert before <= server.made_at <= datetime.now(UTC)
+
+
+def test_a_server_whose_making_was_cut_off_tells_whose_it_is_too(stage: Stage) -> None:
+    order = order_for(stage.cloud)
+    stage.break_create(order)
+    (server,) = stage.cloud.find_servers(cluster_id=order.cluster_id)
+    assert (server.instance_id, server.deployment_id) == (order.instance_id, order.deployment_id)
+    assert server.made_at is not None
+    assert abs(datetime.now(UTC) - server.made_at) < timedelta(seconds=10)
 
 
 def test_a_server_whose_making_was_cut_off_is_there_once_after_the_second_try(

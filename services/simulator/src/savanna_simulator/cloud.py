@@ -18,6 +18,7 @@ from savanna_simulator.hosts import Login
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
     from random import Random
 
     from savanna_kit.clock import Clock
@@ -43,6 +44,7 @@ class SimulatedServer:
     address: str
     booted: float
     boot_fails: bool
+    made_at: datetime
 
 
 class SimulatedServers:
@@ -91,6 +93,7 @@ class SimulatedServers:
             address=self._take_address(),
             booted=booted,
             boot_fails=traits.boot_fails,
+            made_at=self._clock.now(),
         )
         self._add(server)
         login = Login(server.address, metadata.get(HOST_KEY, ""))

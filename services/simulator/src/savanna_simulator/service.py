@@ -61,7 +61,7 @@ class SimulatedCloudService(stubs.SimulatedCloudServiceServicer):
 
     def _message(self, server: SimulatedServer) -> messages.Server:
         status = self._servers.status(server)
-        return messages.Server(
+        message = messages.Server(
             id=server.id,
             name=server.name,
             metadata=server.metadata,
@@ -69,6 +69,8 @@ class SimulatedCloudService(stubs.SimulatedCloudServiceServicer):
             address=server.address if status == ACTIVE else "",
             fault="it did not boot, as a behaviour wishes" if status == ERROR else "",
         )
+        message.create_time.FromDatetime(server.made_at)
+        return message
 
 
 class SimulatedHostService(stubs.SimulatedHostServiceServicer):

@@ -2,8 +2,8 @@
 
 Drivers are synchronous and safe to call from several threads; the engine runs them in its ``cloud``
 executor. Every verb can be repeated: makers look first, removers succeed when nothing is there.
-Whatever a driver makes carries the ids of its cluster and instance, so that it can be found again
-by anyone, also after a lost reply.
+Whatever a driver makes carries the ids of its deployment, cluster and instance, so that it can be
+found again by anyone, also after a lost reply, and by those alone whose it is.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from savanna.cluster.v1 import cloud_pb2
 
@@ -59,13 +60,15 @@ class ServerOrder:
     host_public_key: str
     availability_zone: str = ""
     security_groups: tuple[str, ...] = ()
+    deployment_id: str = ""
 
 
 @dataclass(frozen=True)
 class Server:
     """A server as the cloud reports it.
 
-    Addresses are empty until the cloud knows them.
+    Addresses are empty until the cloud knows them. ``made_at`` is by the cloud's clock; a cloud
+    says it of every server, also of one whose making was cut off, and so it does whose it is.
     """
 
     provider_id: str
@@ -79,6 +82,9 @@ class Server:
     ssh_user: str = ""
     host_public_key: str = ""
     fault: str = ""
+    project_id: str = ""
+    deployment_id: str = ""
+    made_at: datetime | None = None
 
 
 class Cloud(Protocol):

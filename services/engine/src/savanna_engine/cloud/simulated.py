@@ -7,6 +7,7 @@ and after, so that however often and by whomever a server is asked for, one is l
 from __future__ import annotations
 
 import uuid
+from datetime import UTC
 from typing import TYPE_CHECKING, TypeVar
 
 import grpc
@@ -40,6 +41,7 @@ _CALL_SECONDS = 10.0
 _USER = "savanna"
 _INSTANCE, _CLUSTER, _PROJECT = "savanna_instance", "savanna_cluster", "savanna_project"
 _HOST_KEY, _SSH_USER = "savanna_host_key", "savanna_user"
+_DEPLOYMENT = "savanna_deployment"
 
 _FLAVORS = {
     "1": cloud_pb2.Flavor(id="1", name="simulated.tiny", vcpus=1, ram=512, disk=1),
@@ -124,6 +126,7 @@ class SimulatedCloud:
                 _CLUSTER: order.cluster_id,
                 _PROJECT: order.project_id,
                 _HOST_KEY: order.host_public_key,
+                _DEPLOYMENT: order.deployment_id,
                 _SSH_USER: order.username,
             },
         )
@@ -174,6 +177,9 @@ def _server(found: messages.Server) -> Server:
         host_public_key=found.metadata[_HOST_KEY],
         fault=found.fault,
     )
+        project_id=found.metadata[_PROJECT],
+        deployment_id=found.metadata[_DEPLOYMENT],
+        made_at=found.create_time.ToDatetime(UTC),
 
 
 def _check(order: ServerOrder) -> None:

@@ -82,7 +82,7 @@ def _infrastructure(
             created = instance.state >= Instance.STATE_CREATED
             made_here = situation.made_here(instance.name) or not created
             if made_here:
-                wanted.append(specs.create(cluster, group, instance))
+                wanted.append(specs.create(cluster, group, instance, situation.facts.deployment_id))
             if made_here or instance.state < Instance.STATE_REACHABLE:
                 needs = [f"create/{instance.name}"] if made_here else []
                 wanted.append(specs.wait(cluster, instance, limits, needs))

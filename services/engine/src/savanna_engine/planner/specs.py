@@ -48,7 +48,7 @@ def prepare(cluster: Cluster, ports: Sequence[int]) -> TaskSpec:
     )
 
 
-def create(cluster: Cluster, group: NodeGroup, instance: Instance) -> TaskSpec:
+def create(cluster: Cluster, group: NodeGroup, instance: Instance, deployment_id: str) -> TaskSpec:
     """Make a server."""
     body = _body(cluster)
     body.reaches = instance.STATE_CREATED
@@ -62,6 +62,7 @@ def create(cluster: Cluster, group: NodeGroup, instance: Instance) -> TaskSpec:
     step.public_key = cluster.management_public_key
     step.network_id = cluster.neutron_management_network
     step.cluster_name = cluster.name
+    step.deployment_id = deployment_id
     return TaskSpec(
         key=f"create/{instance.name}",
         kind="create_server",

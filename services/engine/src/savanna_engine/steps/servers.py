@@ -88,6 +88,7 @@ class ServerSteps:
             host_public_key=host_public_key,
             availability_zone=spec.availability_zone,
             security_groups=tuple(spec.security_groups),
+            deployment_id=step.deployment_id,
         )
         server = await self._ask(work, self._cloud.create_server, order)
         return Done(facts=reached(work, **_known(server)))

@@ -6,6 +6,7 @@ They outlive engines and are found again by their files.
 from __future__ import annotations
 
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,7 +48,7 @@ class LocalCloud:
         """Say what is offered; the same to every project."""
         del project_id
         return catalog.catalog(
-            self._records.flavors(),
+            [each.flavor_id for each in self._records.reservations()],
             memory=self._memory,
             username=self._maker.username,
             distribution=self._distribution,
@@ -87,17 +88,15 @@ class LocalCloud:
         ids = [instance_id] if instance_id else self._records.instance_ids()
         found = []
         for each in ids:
-            record = self._records.read(each)
-            if record is None and self._records.folder(each).exists() and not cluster_id:
-                found.append(_unfinished(each))
-            elif record is not None and cluster_id in ("", record.cluster_id):
-                found.append(self._server(record))
+            server = self._find(each)
+            if server is not None and cluster_id in ("", server.cluster_id):
+                found.append(server)
         return found
 
     def get_server(self, provider_id: str) -> Server | None:
         """Read one host; its instance id is its provider id."""
-        found = self.find_servers(instance_id=provider_id)
-        return found[0] if found else None
+        # An id that people type may not even be the name of a file.
+        return self._find(provider_id) if provider_id in self._records.instance_ids() else None
 
     def delete_server(self, instance_id: str) -> bool:
         """End all processes of a host, then remove its link, its address and its folder."""
@@ -127,6 +126,13 @@ class LocalCloud:
 
     def close(self) -> None:
         """Do nothing: there are no connections."""
+
+    def _find(self, instance_id: str) -> Server | None:
+        record = self._records.read(instance_id)
+        if record is not None:
+            return self._server(record)
+        exists = self._records.folder(instance_id).exists()
+        return self._unfinished(instance_id) if exists else None
 
     def _clean(self, instance_id: str) -> None:
         if not marks.end_marked(marks.HOST_MARK, instance_id):
@@ -158,9 +164,7 @@ class LocalCloud:
                 )
 
         try:
-            return self._records.reserve(
-                order.instance_id, flavor.id, first=2, last=catalog.MAX_HOSTS + 1, check=check
-            )
+            return self._records.reserve(order, first=2, last=catalog.MAX_HOSTS + 1, check=check)
         except LookupError as error:
             raise QuotaExceeded(f"{error}: delete a cluster first") from error
 
@@ -178,6 +182,24 @@ class LocalCloud:
             ssh_user=record.user,
             host_public_key=record.host_public_key,
             fault="" if alive else "the first process of the host is gone",
+            project_id=record.project_id,
+            deployment_id=record.deployment_id,
+            made_at=_moment(record.made_at),
+        )
+
+    def _unfinished(self, instance_id: str) -> Server:
+        reserved = next(
+            (each for each in self._records.reservations() if each.instance_id == instance_id), None
+        )
+        return Server(
+            provider_id=instance_id,
+            instance_id=instance_id,
+            cluster_id=reserved.cluster_id if reserved else "",
+            name="",
+            status=ServerStatus.ERROR,
+            fault="its making was cut off",
+            deployment_id=reserved.deployment_id if reserved else "",
+            made_at=_moment(reserved.made_at) if reserved else None,
         )
 
 
@@ -185,15 +207,9 @@ def _alive(record: HostRecord) -> bool:
     return marks.start_time(record.pid) == record.started
 
 
-def _unfinished(instance_id: str) -> Server:
-    return Server(
-        provider_id=instance_id,
-        instance_id=instance_id,
-        cluster_id="",
-        name="",
-        status=ServerStatus.ERROR,
-        fault="its making was cut off",
-    )
+def _moment(seconds: float) -> datetime | None:
+    """Give a time; None for 0, which earlier versions stand for."""
+    return datetime.fromtimestamp(seconds, UTC) if seconds else None
 
 
 def purge(root: Path) -> int:

@@ -92,6 +92,9 @@ class NamespaceHosts:
             host_public_key=order.host_public_key,
             pid=pid,
             started=marks.start_time(pid),
+            project_id=order.project_id,
+            deployment_id=order.deployment_id,
+            made_at=time.time(),
         )
 
     def is_up(self, record: HostRecord) -> bool:
@@ -189,6 +192,9 @@ class LoopbackHosts:
             host_public_key=order.host_public_key,
             pid=pid,
             started=marks.start_time(pid),
+            project_id=order.project_id,
+            deployment_id=order.deployment_id,
+            made_at=time.time(),
         )
         wait_for(lambda: self.is_up(record), f"the SSH server of {order.name} does not listen")
         return record

@@ -5,7 +5,8 @@
     <root>/cloud-id              random; marks every process of this cloud
     <root>/network.json          bridge and subnet, once there is one
     <root>/clusters/<id>/hosts   the /etc/hosts that all hosts of a cluster share
-    <root>/addresses/<number>    a reserved address: a link to <instance id>/<flavor id>
+    <root>/addresses/<number>    a reserved address: a link to
+                                 <instance id>/<flavor id>/<cluster id>/<deployment id>
     <root>/hosts/<instance id>/  etc/ home/ tmp/ record.json
 
 A folder without a record is a host whose making was cut off: it can be removed, never used.
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from savanna_engine.cloud.base import ServerOrder
+
 
 @dataclass(frozen=True)
 class HostRecord:
@@ -44,6 +47,25 @@ class HostRecord:
     host_public_key: str
     pid: int
     started: int
+    project_id: str = ""
+    deployment_id: str = ""
+    made_at: float = 0.0
+    """Seconds since 1970."""
+
+
+@dataclass(frozen=True)
+class Reservation:
+    """What is reserved for a host, and whose it is, from before there is anything of it.
+
+    ``made_at`` is in seconds since 1970.
+    """
+
+    number: int
+    instance_id: str
+    flavor_id: str
+    cluster_id: str
+    deployment_id: str
+    made_at: float
 
 
 class Records:
@@ -116,48 +138,61 @@ class Records:
 
     def reserve(
         self,
-        instance_id: str,
-        flavor_id: str,
+        order: ServerOrder,
         *,
         first: int,
         last: int,
         check: Callable[[Sequence[str]], None],
     ) -> int:
-        """Reserve the lowest free number for a host of this size, or find the one already reserved.
+        """Reserve the lowest free number for a host, or find the one already reserved.
 
         ``check`` gets the sizes of all other hosts, finished or not, and may raise; nobody else
         reserves meanwhile. Raises ``LookupError`` when all numbers are taken.
         """
         with self.locked(self.addresses):
-            taken = self._reservations()
-            for number, (owner, _) in taken.items():
-                if owner == instance_id:
-                    return number
-            check([flavor for _, flavor in taken.values()])
+            reserved = self._reservations()
+            for each in reserved:
+                if each.instance_id == order.instance_id:
+                    return each.number
+            check([each.flavor_id for each in reserved])
+            taken = {each.number for each in reserved}
             free = next((n for n in range(first, last + 1) if n not in taken), None)
             if free is None:
                 raise LookupError(f"all {last - first + 1} addresses of the local cloud are taken")
+            marks = (order.instance_id, order.flavor_id, order.cluster_id, order.deployment_id)
             # A link is whole from the beginning: nobody holds the lock for as long as a disk needs.
-            (self.addresses / str(free)).symlink_to(f"{instance_id}/{flavor_id}")
+            (self.addresses / str(free)).symlink_to("/".join(marks))
             return free
 
     def release(self, instance_id: str) -> None:
         """Free what is reserved for a host, if anything is."""
         with self.locked(self.addresses):
-            for number, (owner, _) in self._reservations().items():
-                if owner == instance_id:
-                    (self.addresses / str(number)).unlink()
+            for each in self._reservations():
+                if each.instance_id == instance_id:
+                    (self.addresses / str(each.number)).unlink()
 
-    def flavors(self) -> list[str]:
-        """List the sizes of all hosts that hold a reservation, finished or not."""
+    def reservations(self) -> list[Reservation]:
+        """List what is reserved for hosts, finished or not."""
         with self.locked(self.addresses):
-            return [flavor for _, flavor in self._reservations().values()]
+            return self._reservations()
 
-    def _reservations(self) -> dict[int, tuple[str, str]]:
-        found = {}
+    def _reservations(self) -> list[Reservation]:
+        found = []
         for path in self.addresses.iterdir():
-            owner, _, flavor = os.readlink(path).partition("/")
-            found[int(path.name)] = (owner, flavor)
+            marks = os.readlink(path).split("/")
+            # Links of earlier versions end after the flavor.
+            marks += [""] * (4 - len(marks))
+            instance_id, flavor_id, cluster_id, deployment_id = marks
+            found.append(
+                Reservation(
+                    number=int(path.name),
+                    instance_id=instance_id,
+                    flavor_id=flavor_id,
+                    cluster_id=cluster_id,
+                    deployment_id=deployment_id,
+                    made_at=path.lstat().st_mtime,
+                )
+            )
         return found
 
     def name_in_cluster(self, cluster_id: str, name: str, address: str) -> Path:
