@@ -16,12 +16,13 @@ from savanna.cluster.v1.cluster_pb2 import Instance
 from savanna.conductor.v1 import facts_service_pb2 as messages
 from savanna.conductor.v1 import facts_service_pb2_grpc as stubs
 from savanna_engine.cloud.base import Server, ServerStatus
+from savanna_engine.cloud.errors import CloudUnavailable
 from savanna_engine.remote.base import RunState
 from savanna_engine.remote.errors import HostUnreachable, RunNotFound, StaleEpoch
 from savanna_kit.errors import NotFound
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from savanna_engine.cloud.base import ClusterOrder, ServerOrder
     from savanna_engine.remote.base import Command, Host, RunId
@@ -34,6 +35,10 @@ class Conductor(stubs.FactsServiceServicer):
         self.plan_facts = messages.GetPlanFactsResponse()
         self.instances: list[Instance] = []
         self.binaries: dict[str, bytes] = {}
+        self.deployment_id = "d1"
+        self.clusters: list[str] = []
+        self.then: Callable[[], None] | None = None
+        """Happens right after instances were listed."""
 
     async def GetPlanFacts(
         self, request: messages.GetPlanFactsRequest, context: object
@@ -57,7 +62,15 @@ class Conductor(stubs.FactsServiceServicer):
     async def ListInstanceIds(
         self, request: messages.ListInstanceIdsRequest, context: object
     ) -> messages.ListInstanceIdsResponse:
-        return messages.ListInstanceIdsResponse(instance_ids=[e.id for e in self.instances])
+        asked = request.instance_ids
+        answer = messages.ListInstanceIdsResponse(
+            instance_ids=[e.id for e in self.instances if not asked or e.id in asked],
+            cluster_ids=[each for each in self.clusters if each in request.cluster_ids],
+            deployment_id=self.deployment_id,
+        )
+        if self.then is not None:
+            self.then()
+        return answer
 
     def know(self, name: str, number: int) -> None:
         """Let an instance have addresses."""
@@ -84,6 +97,10 @@ class MemoryCloud:
         self.orders: list[ServerOrder] = []
         self.error: Exception | None = None
         self.deletes_needed = 1
+        self.stuck: set[str] = set()
+        """Instances that can not be deleted."""
+        self.then: Callable[[], None] | None = None
+        """Happens right after all servers were listed."""
         self.may_answer = threading.Event()
         self.may_answer.set()
         self.asked = threading.Event()
@@ -120,14 +137,22 @@ class MemoryCloud:
 
     def find_servers(self, *, instance_id: str = "", cluster_id: str = "") -> Sequence[Server]:
         self._ask()
-        found = self.servers.get(instance_id)
-        return [found] if found is not None else []
+        found = [
+            each
+            for each in self.servers.values()
+            if instance_id in ("", each.instance_id) and cluster_id in ("", each.cluster_id)
+        ]
+        if self.then is not None and not instance_id and not cluster_id:
+            self.then()
+        return found
 
     def get_server(self, provider_id: str) -> Server | None:
         return next((e for e in self.servers.values() if e.provider_id == provider_id), None)
 
     def delete_server(self, instance_id: str) -> bool:
         self._ask()
+        if instance_id in self.stuck:
+            raise CloudUnavailable("the cloud is stuck")
         self.deletes_needed -= 1
         if self.deletes_needed > 0:
             return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -20,8 +21,10 @@ from savanna_engine.settings import EngineSettings
 from savanna_engine.steps.plan import PlanStep
 from savanna_engine.steps.scripts import ScriptSteps
 from savanna_engine.steps.servers import ServerSteps
+from savanna_engine.sweeper import Rounds, Sweeper
 from savanna_kit import serving
 from savanna_kit.channels import connect
+from savanna_kit.clock import SystemClock
 from savanna_kit.executors import BoundedExecutor
 
 if TYPE_CHECKING:
@@ -70,18 +73,19 @@ def build(given: EngineSettings) -> serving.Parts:
         Random(),
         hands.attempts,
     )
+    sweeper = make_sweeper(given, hands, conductor)
     return serving.Parts(
         name="engine",
         listen=given.listen,
         drain_seconds=given.drain_seconds,
         resources=[_closing(hands, [conductor, *plugins])],
-        loops=[schedulers.run],
+        loops=[schedulers.run, Rounds(sweeper, given, Random()).run],
         drains=[schedulers.drain],
         served=[
             serving.Served(
                 "savanna.engine.v1.CloudService",
                 cloud_service_pb2_grpc.add_CloudServiceServicer_to_server,
-                CloudService(hands.cloud, hands.look_threads),
+                CloudService(hands.cloud, hands.look_threads, sweeper),
             )
         ],
     )
@@ -124,6 +128,18 @@ def make_runner(
         "stop_job": scripts.stop_job,
     }
     return Runner(kinds, scripts.interrupt)
+
+
+def make_sweeper(given: EngineSettings, hands: Hands, conductor: grpc.aio.Channel) -> Sweeper:
+    """Say who compares the cloud with the conductor, and how."""
+    return Sweeper(
+        hands.cloud,
+        facts_service_pb2_grpc.FactsServiceStub(conductor),
+        grace=timedelta(seconds=given.orphan_grace_seconds),
+        clock=SystemClock(),
+        look_threads=hands.look_threads,
+        cloud_threads=hands.cloud_threads,
+    )
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""The engine's front: what its cloud offers."""
+"""The engine's front: what its cloud offers, and what was left in it."""
 
 from __future__ import annotations
 
@@ -13,15 +13,17 @@ if TYPE_CHECKING:
     import grpc
 
     from savanna_engine.cloud.base import Cloud
+    from savanna_engine.sweeper import Sweeper
     from savanna_kit.executors import BoundedExecutor
 
 
 class CloudService(stubs.CloudServiceServicer):
-    """Looks things up in the cloud."""
+    """Looks things up in the cloud, and removes what was left in it."""
 
-    def __init__(self, cloud: Cloud, threads: BoundedExecutor) -> None:
+    def __init__(self, cloud: Cloud, threads: BoundedExecutor, sweeper: Sweeper) -> None:
         self._cloud = cloud
         self._threads = threads
+        self._sweeper = sweeper
 
     async def GetCatalog(
         self,
@@ -37,3 +39,23 @@ class CloudService(stubs.CloudServiceServicer):
                 reason=error.reason,
             ) from error
         return messages.GetCatalogResponse(catalog=catalog)
+
+    async def ListOrphans(
+        self,
+        request: messages.ListOrphansRequest,
+        context: grpc.aio.ServicerContext[
+            messages.ListOrphansRequest, messages.ListOrphansResponse
+        ],
+    ) -> messages.ListOrphansResponse:
+        """Compare the cloud with the conductor."""
+        return messages.ListOrphansResponse(orphans=await self._sweeper.look())
+
+    async def CleanOrphan(
+        self,
+        request: messages.CleanOrphanRequest,
+        context: grpc.aio.ServicerContext[
+            messages.CleanOrphanRequest, messages.CleanOrphanResponse
+        ],
+    ) -> messages.CleanOrphanResponse:
+        """Remove an orphan."""
+        return messages.CleanOrphanResponse(outcome=await self._sweeper.clean(request.id))

@@ -58,3 +58,24 @@ class EngineSettings(ServiceSettings):
     delete_patience_seconds: float = Field(
         600.0, description="How long the cloud may take to remove a server.", gt=0
     )
+    sweep_interval_seconds: float = Field(
+        300.0,
+        description="How often to look for servers that belong to nobody (orphans); 0 for never.",
+        ge=0,
+    )
+    orphan_grace_seconds: float = Field(
+        600.0,
+        description=(
+            "A younger server is never called an orphan; more than the clocks of the cloud and "
+            "of this machine differ."
+        ),
+        ge=0,
+    )
+    sweep_clean: int = Field(
+        0,
+        description=(
+            "Remove orphans unasked, if a sweep finds at most so many: more rather mean that a "
+            "database was lost or is an old one. 0 only reports."
+        ),
+        ge=0,
+    )

@@ -1,0 +1,210 @@
+"""The sweeper: compares the cloud with the conductor, and removes what belongs to nobody.
+
+Any number of engines may sweep at once: looking changes nothing, and removing can be repeated.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import TYPE_CHECKING
+
+from savanna.cluster.v1.orphan_pb2 import (
+    CLEAN_OUTCOME_ABSENT,
+    CLEAN_OUTCOME_REMOVED,
+    CLEAN_OUTCOME_REMOVING,
+    CleanOutcome,
+    Orphan,
+)
+from savanna.conductor.v1.facts_service_pb2 import ListInstanceIdsRequest
+from savanna_engine.cloud.errors import CloudError
+from savanna_engine.orphans import Known, objection, orphan
+from savanna_engine.steps.threads import run_whole
+from savanna_kit import errors, logs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import timedelta
+    from random import Random
+    from typing import TypeVar
+
+    from savanna.conductor.v1.facts_service_pb2_grpc import FactsServiceAsyncStub
+    from savanna_engine.cloud.base import Cloud, Server
+    from savanna_engine.settings import EngineSettings
+    from savanna_kit.clock import Clock
+    from savanna_kit.executors import BoundedExecutor
+
+    T = TypeVar("T")
+
+log = logs.get_logger(__name__)
+_ASK_SECONDS = 20.0
+_MOST_NAMED = 20
+
+
+class Sweeper:
+    """Looks for orphans and removes them.
+
+    ``grace`` is how old a server must be to be called one.
+    """
+
+    def __init__(
+        self,
+        cloud: Cloud,
+        facts: FactsServiceAsyncStub,
+        *,
+        grace: timedelta,
+        clock: Clock,
+        look_threads: BoundedExecutor,
+        cloud_threads: BoundedExecutor,
+    ) -> None:
+        self._cloud = cloud
+        self._facts = facts
+        self._grace = grace
+        self._clock = clock
+        self._look_threads = look_threads
+        self._cloud_threads = cloud_threads
+
+    async def look(self) -> list[Orphan]:
+        """List the orphans, oldest first.
+
+        Raises ``Unavailable`` when the cloud or the conductor does not answer.
+        """
+        # First the cloud, then the conductor. A server's instance is stored before the cloud is
+        # asked for it, so the conductor knows all that the cloud has listed by then, also what is
+        # just being made. The other way round, whatever is begun in between looks like an orphan.
+        servers = await self._ask(self._look_threads, self._cloud.find_servers)
+        known = await self._known(servers)
+        suspects = [each for each in servers if not self._objection(each, known)]
+        if not suspects:
+            return []
+        # What was removed in between was listed too, and is known no more: look once again.
+        again = await self._ask(self._look_threads, self._cloud.find_servers)
+        there = {each.provider_id for each in again}
+        found = [orphan(each, known) for each in suspects if each.provider_id in there]
+        return sorted(found, key=lambda each: each.create_time.ToNanoseconds())
+
+    async def clean(self, server_id: str) -> CleanOutcome.ValueType:
+        """Remove an orphan, and with the last one of a cluster what its servers shared.
+
+        Raises ``FailedPrecondition`` when it is none (any more), and ``Unavailable``.
+        """
+        server = await self._ask(self._look_threads, self._cloud.get_server, server_id)
+        if server is None:
+            return CLEAN_OUTCOME_ABSENT
+        # Whoever asks has seen a list that may be hours old. From here on it stays true: the ids of
+        # instances and clusters are never used again.
+        known = await self._known([server])
+        why_not = self._objection(server, known)
+        if why_not:
+            name = f"server {server_id} ({server.name})" if server.name else f"server {server_id}"
+            raise errors.FailedPrecondition(
+                f"{name} is no orphan and was left alone: {why_not}", reason="NOT_AN_ORPHAN"
+            )
+        gone = await self._ask(self._cloud_threads, self._cloud.delete_server, server.instance_id)
+        log.info(
+            "orphan_cleaned",
+            server_id=server_id,
+            server=server.name,
+            instance_id=server.instance_id,
+            cluster_id=server.cluster_id,
+            project_id=server.project_id,
+            gone=gone,
+        )
+        if not gone:
+            return CLEAN_OUTCOME_REMOVING
+        await self._clean_cluster(server.cluster_id, known)
+        return CLEAN_OUTCOME_REMOVED
+
+    async def _clean_cluster(self, cluster_id: str, known: Known) -> None:
+        """Remove what the servers of a cluster shared, when neither they nor the cluster are."""
+        if not cluster_id or cluster_id in known.cluster_ids:
+            return
+        find = partial(self._cloud.find_servers, cluster_id=cluster_id)
+        try:
+            if not await self._ask(self._look_threads, find):
+                await self._ask(self._cloud_threads, self._cloud.remove_cluster, cluster_id)
+        except errors.Unavailable as error:
+            raise errors.Unavailable(
+                f"the server is removed, but not what the servers of cluster {cluster_id} shared: "
+                f"{error}",
+                reason=error.reason,
+            ) from error
+
+    def _objection(self, server: Server, known: Known) -> str:
+        return objection(server, known, now=self._clock.now(), grace=self._grace)
+
+    async def _known(self, servers: Sequence[Server]) -> Known:
+        instance_ids = [each.instance_id for each in servers]
+        if not instance_ids:
+            # Naming none would ask for all.
+            return Known("", frozenset(), frozenset())
+        answer = await self._facts.ListInstanceIds(
+            ListInstanceIdsRequest(
+                instance_ids=instance_ids, cluster_ids={each.cluster_id for each in servers}
+            ),
+            timeout=_ASK_SECONDS,
+        )
+        return Known(
+            answer.deployment_id, frozenset(answer.instance_ids), frozenset(answer.cluster_ids)
+        )
+
+    async def _ask(self, threads: BoundedExecutor, call: Callable[..., T], *arguments: object) -> T:
+        try:
+            return await run_whole(threads, call, *arguments)
+        except CloudError as error:
+            raise errors.Unavailable(
+                f"the cloud '{self._cloud.name}' does not do its part: {error}; try again",
+                reason=error.reason,
+            ) from error
+
+
+class Rounds:
+    """Sweeps from time to time, for as long as the engine lives."""
+
+    def __init__(self, sweeper: Sweeper, given: EngineSettings, chance: Random) -> None:
+        self._sweeper = sweeper
+        self._interval = given.sweep_interval_seconds
+        self._clean_most = given.sweep_clean
+        self._chance = chance
+
+    async def run(self) -> None:
+        """Make one round after the other; none at all when the interval is 0."""
+        while self._interval:
+            # Engines that were started together do not sweep together.
+            await asyncio.sleep(self._interval * (0.5 + self._chance.random()))
+            try:
+                await self.sweep()
+            except errors.SavannaError as error:
+                log.warning("sweep_failed", error=str(error))
+
+    async def sweep(self) -> None:
+        """Make one round: tell what was found, and clean it if that is wished and not too much.
+
+        One that can not be removed is told and passed by. Raises ``Unavailable`` when nobody says
+        what there is.
+        """
+        found = await self._sweeper.look()
+        if not found:
+            log.info("sweep_ended", orphans=0)
+            return
+        is_cleaned = len(found) <= self._clean_most
+        failed = 0
+        if is_cleaned:
+            for each in found:
+                failed += not await self._clean(each)
+        log.warning(
+            "sweep_ended",
+            orphans=len(found),
+            cleaned=len(found) - failed if is_cleaned else 0,
+            failed=failed,
+            server_ids=[each.id for each in found[:_MOST_NAMED]],
+            next="" if is_cleaned and not failed else "savanna orphans list",
+        )
+
+    async def _clean(self, each: Orphan) -> bool:
+        try:
+            await self._sweeper.clean(each.id)
+        except errors.SavannaError as error:
+            log.warning("orphan_not_cleaned", server_id=each.id, error=str(error))
+            return False
+        return True
