@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 CODE := libs services plugins tests bench tools/setup tools/protos tools/spark_jar tools/settings_page tools/demo tools/sim tools/model
 
-.PHONY: help setup lock protos fmt lint types test check sim model demo docs bench-launch bench-api bench-tasks clean
+.PHONY: help setup lock protos fmt lint types test check sim model demo docs bench-launch bench-api bench-tasks bench-watch clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -54,8 +54,11 @@ bench-launch: setup ## Measure launches of 1 to 1,000 nodes (ARGS="--help" says 
 bench-api: setup ## Measure requests, idle and during a launch (ARGS="--help" says what can be chosen)
 	@$(BIN)/python -m bench.api $(ARGS)
 
-bench-tasks: setup ## Measure how many tasks a second are recorded and done (ARGS="--help" says what can be chosen)
-	@$(BIN)/python -m bench.tasks $(ARGS)
+bench-tasks: setup ## Measure how many tasks a second are recorded and done (PEERS=1 beside other systems; ARGS="--help")
+	@$(BIN)/python -m bench.tasks $(if $(PEERS),--peers $(PEERS)) $(ARGS)
+
+bench-watch: setup ## Measure how soon users see what engines did (ARGS="--help" says what can be chosen)
+	@$(BIN)/python -m bench.watch $(ARGS)
 
 docs: ## Generate docs/settings.md
 	@$(BIN)/python tools/settings_page

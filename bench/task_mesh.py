@@ -34,12 +34,15 @@ _STOP_SECONDS = 10.0
 _OPEN = (Operation.STATE_HELD, Operation.STATE_PENDING, Operation.STATE_RUNNING)
 
 
+@dataclass(frozen=True)
 class TaskPlan(MeshPlan):
-    """A mesh of conductor and scheduler alone."""
+    """A mesh of conductor and scheduler, and a gateway for those who watch."""
+
+    is_watched: bool = False
 
     def names(self) -> list[str]:
         """List the processes; engines are started apart."""
-        return ["conductor", "scheduler-1"]
+        return ["conductor", "scheduler-1", *(["api"] if self.is_watched else [])]
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,8 @@ class TaskBench:
             "scheduler": clocks.spent(self.mesh.pid("scheduler-1")),
             "engines": sum(clocks.spent(each) for each in self._engines.values()),
         }
+        if "api" in self.mesh.plan.names():
+            cpu["gateway"] = clocks.spent(self.mesh.pid("api"))
         if self._database_pid is not None:
             cpu["database"] = clocks.spent_below([self._database_pid])
         return Counts(
@@ -143,14 +148,21 @@ def notes_file(plan: MeshPlan, name: str) -> Path:
 
 
 @contextmanager
-def running(database: str) -> Iterator[TaskBench]:
-    """Run the mesh on an empty database of a kind."""
+def running(database: str, *, is_watched: bool = False) -> Iterator[TaskBench]:
+    """Run the mesh on an empty database of a kind; with a gateway if it is to be watched."""
     with ExitStack() as stack:
         folder = stack.enter_context(meshes.scratch_folder())
         url, pid = stack.enter_context(meshes.database_of(database, folder))
         (folder / "sockets").mkdir(mode=0o700)
         plan = TaskPlan(
-            folder=folder / "data", sockets=folder / "sockets", database_url=url, engines=0
+            folder=folder / "data",
+            sockets=folder / "sockets",
+            database_url=url,
+            rest="127.0.0.1:0",
+            grpc=f"unix:{folder / 'sockets' / 'api'}",
+            plugins=(),
+            engines=0,
+            is_watched=is_watched,
         )
         mesh = stack.enter_context(Mesh(plan))
         engines = {
