@@ -170,7 +170,7 @@ def test_a_ready_task_without_any_engine_says_what_to_start() -> None:
     for facts in (mesh(engine_alive=False), mesh(engines=0), mesh(pool="cloud")):
         wait = only(operation(task()), facts)
         assert (wait.reason, wait.pool) == (Wait.REASON_NO_ENGINE, "ssh")
-        assert wait.message == "no engine is there that has ssh slots: start one"
+        assert wait.message == "no engine has ssh slots: start one"
 
 
 def test_ready_tasks_for_which_no_slot_is_left_are_counted_together() -> None:

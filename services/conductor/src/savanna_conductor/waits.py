@@ -231,7 +231,7 @@ def _why_ready(operation: OperationFacts, task: TaskFacts, mesh: MeshFacts) -> _
     living = {key: each for key, each in mesh.sessions.items() if each.is_alive}
     able = {key: each for key, each in living.items() if not each.capacity or pool in each.capacity}
     if not able:
-        message = f"no engine is there that has {pool} slots: start one"
+        message = f"no engine has {pool} slots: start one"
         return _Why(Wait.REASON_NO_ENGINE, message, since)
     if not _is_free(operation.owner, pool, able, mesh):
         slots = sum(each.capacity[pool] for each in able.values())
