@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from bench import floor, meshes
+from bench import fleet, floor, meshes
 from bench.clusters import Launcher
 from bench.tables import Table, times
 from bench.web import line_to
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 LOCAL = (1, 10, 50)
 SIMULATED = (100, 1000)
+FLEET = (100, 10)
 SAHARA_SECONDS = {1: 9.0, 10: 37.0, 50: 219.0}
 """Of Sahara 19.0.0 with its fake plugin, boot not counted; see docs/benchmarks.md."""
 
@@ -230,6 +231,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench-launch", description=__doc__)
     parser.add_argument("--local", type=int, nargs="*", default=LOCAL, metavar="NODES")
     parser.add_argument("--simulated", type=int, nargs="*", default=SIMULATED, metavar="NODES")
+    parser.add_argument(
+        "--fleet", type=int, nargs=2, default=FLEET, metavar=("CLUSTERS", "NODES"),
+        help="simulated clusters asked for at once, and the nodes of each; 0 0 for none",
+    )  # fmt: skip
     parser.add_argument("--repeat", type=int, default=1, help="launches of each size; the median")
     parser.add_argument("--database", choices=meshes.DATABASES, default="sqlite")
     given = parser.parse_args()
@@ -242,6 +247,10 @@ def main() -> int:
                 measure(cloud, wanted, repeat=given.repeat, database=given.database)
             )
     print(report(sizes))
+    clusters, nodes = given.fleet
+    if clusters:
+        found = asyncio.run(fleet.measure(clusters, nodes, database=given.database))
+        print(fleet.report([found]))
     return 0
 
 
