@@ -14,6 +14,7 @@ from savanna.api.v1 import (
     cluster_service_pb2_grpc,
     job_service_pb2_grpc,
     mesh_service_pb2_grpc,
+    orphan_service_pb2_grpc,
 )
 from savanna_api_gateway.main import build
 from savanna_api_gateway.settings import ApiSettings
@@ -37,6 +38,7 @@ class Front:
     channel: grpc.aio.Channel
     memory: Memory
     plugin: neighbours.Plugin
+    cloud: neighbours.CloudService
     rest: httpx.AsyncClient
     """At the root of REST; sends no token."""
 
@@ -45,6 +47,7 @@ class Front:
         self.clusters = cluster_service_pb2_grpc.ClusterServiceStub(self.channel)
         self.operations = cluster_service_pb2_grpc.OperationServiceStub(self.channel)
         self.jobs = job_service_pb2_grpc.JobServiceStub(self.channel)
+        self.orphans = orphan_service_pb2_grpc.OrphanServiceStub(self.channel)
         self.mesh = mesh_service_pb2_grpc.MeshServiceStub(self.channel)
 
 
@@ -53,7 +56,7 @@ async def opened(
     where: Path, *, auth: str = "none", with_plugin: bool = True, **more: object
 ) -> AsyncIterator[Front]:
     """Run the gateway with all its neighbours."""
-    remembered, plugin = Memory(), neighbours.Plugin()
+    remembered, plugin, cloud = Memory(), neighbours.Plugin(), neighbours.CloudService()
     settings = load(
         ApiSettings,
         listen=f"unix:{where}/api.sock",
@@ -69,7 +72,7 @@ async def opened(
     services = [
         neighbours.conductor(where, remembered),
         *([neighbours.plugin(where, plugin)] if with_plugin else []),
-        neighbours.engine(where),
+        neighbours.engine(where, cloud),
         gateway,
     ]
     async with AsyncExitStack() as stack:
@@ -77,7 +80,7 @@ async def opened(
         channel = await stack.enter_async_context(connect(gateway.addresses[0]))
         client = httpx.AsyncClient(base_url=f"http://{gateway.rest_address}", timeout=30)
         await stack.enter_async_context(client)
-        yield Front(channel, remembered, plugin, client)
+        yield Front(channel, remembered, plugin, cloud, client)
 
 
 @pytest.fixture

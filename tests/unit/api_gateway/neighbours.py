@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from savanna.cluster.v1 import cloud_pb2
+from savanna.cluster.v1 import cloud_pb2, orphan_pb2
 from savanna.common.v1 import violation_pb2
 from savanna.conductor.v1 import (
     catalog_service_pb2_grpc,
@@ -15,6 +15,7 @@ from savanna.conductor.v1 import (
 from savanna.engine.v1 import cloud_service_pb2, cloud_service_pb2_grpc
 from savanna.plugin.v1 import plugin_service_pb2 as pb
 from savanna.plugin.v1 import plugin_service_pb2_grpc
+from savanna_kit import errors
 from savanna_kit.serving import Parts, Served
 from tests.unit.api_gateway import memory, memory_of_work
 
@@ -103,7 +104,13 @@ class Plugin(plugin_service_pb2_grpc.PluginServiceServicer):
 
 
 class CloudService(cloud_service_pb2_grpc.CloudServiceServicer):
-    """A small cloud with one registered image."""
+    """A small cloud with one registered image; tests say what was left in it."""
+
+    def __init__(self) -> None:
+        self.orphans: list[orphan_pb2.Orphan] = []
+        self.stuck: set[str] = set()
+        self.slow: set[str] = set()
+        self.alive: set[str] = set()
 
     async def GetCatalog(
         self, request: cloud_service_pb2.GetCatalogRequest, context: object
@@ -133,6 +140,35 @@ class CloudService(cloud_service_pb2_grpc.CloudServiceServicer):
             quotas=[cloud_pb2.Quota(name="instances", limit=50, used=0)],
         )
         return cloud_service_pb2.GetCatalogResponse(catalog=catalog)
+
+    async def ListOrphans(
+        self, request: cloud_service_pb2.ListOrphansRequest, context: object
+    ) -> cloud_service_pb2.ListOrphansResponse:
+        return cloud_service_pb2.ListOrphansResponse(orphans=self.orphans)
+
+    async def CleanOrphan(
+        self, request: cloud_service_pb2.CleanOrphanRequest, context: object
+    ) -> cloud_service_pb2.CleanOrphanResponse:
+        if request.id in self.stuck:
+            raise errors.Unavailable(f"the cloud does not let go of {request.id}")
+        if request.id in self.alive:
+            raise errors.FailedPrecondition(
+                f"server {request.id} is no orphan", reason="NOT_AN_ORPHAN"
+            )
+        if request.id in self.slow:
+            outcome = orphan_pb2.CLEAN_OUTCOME_REMOVING
+        elif any(each.id == request.id for each in self.orphans):
+            self.orphans = [each for each in self.orphans if each.id != request.id]
+            outcome = orphan_pb2.CLEAN_OUTCOME_REMOVED
+        else:
+            outcome = orphan_pb2.CLEAN_OUTCOME_ABSENT
+        return cloud_service_pb2.CleanOrphanResponse(outcome=outcome)
+
+    def leave(self, server_id: str, **marks: Any) -> None:
+        """Let a server be left behind, from the first minute of 2026."""
+        orphan = orphan_pb2.Orphan(id=server_id, **marks)
+        orphan.create_time.FromJsonString("2026-01-01T00:00:00Z")
+        self.orphans.append(orphan)
 
 
 def conductor(where: Path, remembered: memory.Memory) -> Parts:
@@ -178,9 +214,9 @@ def plugin(where: Path, servicer: Plugin) -> Parts:
     )
 
 
-def engine(where: Path) -> Parts:
+def engine(where: Path, cloud: CloudService) -> Parts:
     add = cloud_service_pb2_grpc.add_CloudServiceServicer_to_server
-    served = Served("savanna.engine.v1.CloudService", add, CloudService())
+    served = Served("savanna.engine.v1.CloudService", add, cloud)
     return Parts(
         name="engine", listen=f"unix:{where}/engine.sock", served=[served], drain_seconds=0.2
     )

@@ -66,6 +66,7 @@ class Stage:
         self.memory = memory.Memory()
         self.operations = Operations(self.memory)
         self.plugin = neighbours.Plugin()
+        self.cloud = neighbours.CloudService()
         self._where = where
         self._auth = auth
         self._gateway: AsyncExitStack | None = None
@@ -82,7 +83,7 @@ class Stage:
         return [
             conductor,
             neighbours.plugin(self._where, self.plugin),
-            neighbours.engine(self._where),
+            neighbours.engine(self._where, self.cloud),
         ]
 
     async def start_gateway(self) -> None:

@@ -9,6 +9,7 @@ from savanna.api.v1 import (
     cluster_service_pb2_grpc,
     job_service_pb2_grpc,
     mesh_service_pb2_grpc,
+    orphan_service_pb2_grpc,
 )
 from savanna.api.v1.cluster_service_pb2 import GetOperationRequest, WatchOperationsRequest
 from savanna.api.v1.job_service_pb2 import ReadJobOutputRequest
@@ -42,7 +43,8 @@ class Client:
     """A connection to the public API at "host:port" or "unix:/path".
 
     Every RPC of the contract is there, typed, on ``catalog``, ``clusters``, ``operations``,
-    ``jobs`` and ``mesh``; what follows something or sends bytes has a method of its own here::
+    ``jobs``, ``mesh`` and ``orphans``; what follows something or sends bytes has a method of its
+    own here::
 
         async with Client("127.0.0.1:8387", token="...") as savanna:
             answer = await savanna.clusters.CreateCluster(CreateClusterRequest(cluster=wanted))
@@ -67,6 +69,7 @@ class Client:
         self.operations = cluster_service_pb2_grpc.OperationServiceStub(self._channel)
         self.jobs = job_service_pb2_grpc.JobServiceStub(self._channel)
         self.mesh = mesh_service_pb2_grpc.MeshServiceStub(self._channel)
+        self.orphans = orphan_service_pb2_grpc.OrphanServiceStub(self._channel)
         return self
 
     async def __aexit__(

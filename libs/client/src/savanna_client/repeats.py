@@ -13,6 +13,7 @@ from savanna.api.v1 import (
     cluster_service_pb2,
     job_service_pb2,
     mesh_service_pb2,
+    orphan_service_pb2,
 )
 from savanna_kit.channels import RetryPolicy
 
@@ -20,7 +21,13 @@ if TYPE_CHECKING:
     from google.protobuf.descriptor import MethodDescriptor
 
 _READS = ("Get", "List", "Read")
-_FILES = (catalog_service_pb2, cluster_service_pb2, job_service_pb2, mesh_service_pb2)
+_FILES = (
+    catalog_service_pb2,
+    cluster_service_pb2,
+    job_service_pb2,
+    mesh_service_pb2,
+    orphan_service_pb2,
+)
 
 
 def is_repeatable(method: MethodDescriptor) -> bool:

@@ -12,6 +12,7 @@ from savanna.api.v1 import (
     cluster_service_pb2_grpc,
     job_service_pb2_grpc,
     mesh_service_pb2_grpc,
+    orphan_service_pb2_grpc,
 )
 from savanna_api_gateway.auth.none import NoAuthentication, is_loopback
 from savanna_api_gateway.auth.tokens import TokensFileError, read
@@ -23,6 +24,7 @@ from savanna_api_gateway.grpc.clusters import ClusterServicer, OperationServicer
 from savanna_api_gateway.grpc.door import Door
 from savanna_api_gateway.grpc.jobs import JobServicer
 from savanna_api_gateway.grpc.mesh import MeshServicer
+from savanna_api_gateway.grpc.orphans import OrphanServicer
 from savanna_api_gateway.plugins import PluginDirectory
 from savanna_api_gateway.rest import v2
 from savanna_api_gateway.rest.app import App
@@ -108,6 +110,11 @@ def _served(api: Api, authenticator: Authenticator, watches: Watches) -> list[se
                 "MeshService",
                 mesh_service_pb2_grpc.add_MeshServiceServicer_to_server,
                 MeshServicer(api),
+            ),
+            (
+                "OrphanService",
+                orphan_service_pb2_grpc.add_OrphanServiceServicer_to_server,
+                OrphanServicer(api),
             ),
         )
     ]

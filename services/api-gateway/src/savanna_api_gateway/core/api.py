@@ -11,6 +11,7 @@ from savanna_api_gateway.core.job_templates import JobTemplates
 from savanna_api_gateway.core.jobs import JobWork
 from savanna_api_gateway.core.mesh import Mesh
 from savanna_api_gateway.core.operations import Operations
+from savanna_api_gateway.core.orphans import Orphans
 from savanna_api_gateway.core.reads import Clusters, Jobs
 from savanna_api_gateway.core.scale import Scaling
 from savanna_api_gateway.core.survey import Survey
@@ -44,6 +45,7 @@ class Api:
         self.clusters = ClusterWork(conductor, shelves, survey, reads)
         self.scaling = Scaling(conductor, shelves, survey)
         self.operations = Operations(conductor)
+        self.orphans = Orphans(cloud)
         self.mesh = Mesh(conductor)
         self.job_binaries = JobBinaries(conductor, shelves, limit=job_binary_limit)
         self.job_templates = JobTemplates(shelves)

@@ -8,6 +8,7 @@ from savanna_api_gateway.rest.handlers.clusters import ClusterRoutes
 from savanna_api_gateway.rest.handlers.images import ImageRoutes
 from savanna_api_gateway.rest.handlers.jobs import JobRoutes
 from savanna_api_gateway.rest.handlers.operations import OperationRoutes
+from savanna_api_gateway.rest.handlers.orphans import OrphanRoutes
 from savanna_api_gateway.rest.handlers.plugins import PluginRoutes
 from savanna_api_gateway.rest.handlers.programs import JobBinaryItems, JobTemplateItems
 from savanna_api_gateway.rest.handlers.templates import (
@@ -34,5 +35,6 @@ def table(api: Api) -> Table:
         JobTemplateItems(api.job_templates),
         JobRoutes(api.jobs),
         OperationRoutes(api.operations),
+        OrphanRoutes(api.orphans),
     )
     return Table(route for kind in kinds for route in kind.routes())
