@@ -105,7 +105,9 @@ class SimulatedSession:
             if link is None:
                 continue
             self.links[scheduler_id] = link
-            hello = stream.Hello(session_id=self.id, running=self.core.running())
+            hello = stream.Hello(
+                session_id=self.id, engine_id=self.engine.machine, running=self.core.running()
+            )
             hello.credit.slots.update(self.slots)
             link.say_up(stream.ConnectRequest(hello=hello))
             self.engine.after(_WELCOME_SECONDS, partial(self._give_up, link))
@@ -159,8 +161,9 @@ class SimulatedSession:
 class SimulatedEngine(Process):
     """A process that lives one session after the other."""
 
-    def __init__(self, world: World, name: str) -> None:
+    def __init__(self, world: World, name: str, machine: str) -> None:
         super().__init__(world, name)
+        self.machine = machine
         self.is_leaving = False
         self._count = 0
         self.session = self._new_session()

@@ -126,6 +126,10 @@ def stages(operation_id: str) -> list[list[TaskSpec]]:
                 pool="cloud" if is_cloud else "ssh",
                 needs=[f"t{stage}.{each}" for each in needs],
             )
+            if is_cloud:
+                spec.limits["cloud"] = 2
+            elif chance.random() < 0.5:
+                spec.limits["host"] = chance.randint(1, 2)
             spec.retry.max_attempts = 5
             spec.retry.initial_backoff.FromMilliseconds(300)
             specs.append(spec)

@@ -34,6 +34,7 @@ class SimulatedScheduler(Process):
         policy = Policy(
             commit_changes=world.chance.choice((3, 500)),
             spawn_part=world.chance.choice((1, 3, 1000)),
+            distrust_accidents=world.chance.choice((1, 2, 3)),
         )
         self.core = world.faults.scheduler_core(name, policy, Random(name))
         self.links: dict[str, Link] = {}
@@ -75,6 +76,8 @@ class SimulatedScheduler(Process):
     def _send(self, session_id: str, message: stream.ConnectResponse) -> None:
         if session_id in self.links:
             self.world.checker.sent(session_id, message)
+            if message.HasField("distrust"):
+                self.world.met["distrusted"] += 1
             self.links[session_id].say_down(message)
 
     # Its end.
@@ -113,6 +116,7 @@ class SimulatedScheduler(Process):
         self.after(self.world.database.lease / 4, self._renew)
 
     def _renewed(self, _: None) -> None:
+        self.feed(events.Peers(max(1, len(self.world.conductor.schedulers()))))
         if not self._is_living:
             self._is_living = True
             self._claim()
@@ -210,7 +214,8 @@ class SimulatedScheduler(Process):
             self.links[session_id] = link
             running = {each.task_id: each.epoch for each in hello.running}
             slots = dict(hello.credit.slots)
-            self.feed(events.Hello(session_id, slots, running, self.world.database.lease))
+            lease = self.world.database.lease
+            self.feed(events.Hello(session_id, slots, running, lease, hello.engine_id))
             if not link.is_open:
                 self.link_ended(link)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter, deque
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, TypeVar
 
@@ -48,8 +49,8 @@ class World:
         self.engines: list[SimulatedEngine] = []
         for _ in range(self.chance.randint(1, 2)):
             self._add_scheduler()
-        for _ in range(self.chance.randint(1, 3)):
-            self._add_engine()
+        for number in range(self.chance.randint(1, 3)):
+            self._add_engine(f"machine{number}")
         self._look_around()
         Adversary(self)
 
@@ -135,7 +136,7 @@ class World:
         if engine.alive:
             engine.die()
             self.engines.remove(engine)
-            self.after(seconds, self._add_engine)
+            self.after(seconds, partial(self._add_engine, engine.machine))
 
     def replace_scheduler(self, scheduler: SimulatedScheduler, seconds: float) -> None:
         """End a scheduler; another starts some time later."""
@@ -144,9 +145,9 @@ class World:
             self.schedulers.remove(scheduler)
             self.after(seconds, self._add_scheduler)
 
-    def _add_engine(self) -> None:
+    def _add_engine(self, machine: str) -> None:
         self._names += 1
-        self.engines.append(SimulatedEngine(self, f"engine{self._names}"))
+        self.engines.append(SimulatedEngine(self, f"engine{self._names}", machine))
 
     def _add_scheduler(self) -> None:
         self._names += 1

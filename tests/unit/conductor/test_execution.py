@@ -73,6 +73,16 @@ async def test_an_operation_is_claimed_by_one_scheduler_alone(conductor: Conduct
     assert len(taken) == len(set(taken)) == 8
 
 
+async def test_a_scheduler_is_told_how_many_there_are(conductor: Conductor) -> None:
+    async def renew(scheduler_id: str) -> int:
+        request = execution.RenewSchedulerRequest(scheduler_id=scheduler_id, address="unix:/none")
+        return (await conductor.execution.RenewScheduler(request)).living_schedulers
+
+    assert [await renew("s1"), await renew("s2"), await renew("s1")] == [1, 2, 2]
+    await conductor.execution.ReleaseScheduler(execution.ReleaseSchedulerRequest(scheduler_id="s2"))
+    assert await renew("s1") == 1
+
+
 async def test_a_claim_waits_until_there_is_something(conductor: Conductor) -> None:
     owner = await new_owner(conductor)
     asked = asyncio.create_task(owner.claim(wait_seconds=10))
@@ -258,7 +268,7 @@ async def test_a_released_scheduler_hands_over_at_once_with_the_leases_of_runnin
     heir = await new_owner(conductor)
     taken = (await heir.claim()).graphs[0]
     assert taken.tasks[0].state == Task.STATE_ASSIGNED
-    assert taken.sessions[0].session_id == session
+    assert (taken.sessions[0].session_id, taken.sessions[0].engine_id) == (session, "engine-1")
     assert taken.sessions[0].remaining.ToMilliseconds() > 0
 
 

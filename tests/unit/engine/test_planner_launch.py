@@ -56,6 +56,16 @@ def test_a_worker_waits_only_for_itself_and_for_what_it_names() -> None:
     assert walk.instances()["c1-worker-1"].state == Instance.STATE_PLANNED
 
 
+def test_calls_of_a_cloud_and_steps_on_a_host_are_limited() -> None:
+    walk = fake(worker=1)
+    walk.plan()
+
+    for key in ("prepare-cluster", "create/c1-worker-0"):
+        assert dict(walk.tasks[key].spec.limits) == {"cloud/local": 64}
+    for key in ("await/c1-worker-0", "configure/c1-worker-0"):
+        assert dict(walk.tasks[key].spec.limits) == {f"host/{walk.cluster.id}/c1-worker-0": 4}
+
+
 def test_an_instance_is_declared_before_the_cloud_is_asked_for_it() -> None:
     walk = fake(worker=2)
 

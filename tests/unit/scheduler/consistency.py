@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from savanna_scheduler.core.graph import Phase
@@ -15,6 +16,7 @@ _OUT = (Phase.ASSIGNING, Phase.ASSIGNED)
 
 def check(core: SchedulerCore) -> None:
     """Compare the core's counters with what they count, and look for forgotten tasks."""
+    _check_scarce(core)
     for graph in core.operations.values():
         tasks = list(graph.tasks.values())
         assert graph.open_tasks == sum(each.phase is not Phase.ENDED for each in tasks)
@@ -24,6 +26,14 @@ def check(core: SchedulerCore) -> None:
         for node in tasks:
             _check_task(core, node)
         assert _goes_on(core, graph), f"operation {graph.id} waits for nothing"
+
+
+def _check_scarce(core: SchedulerCore) -> None:
+    """Compare what is taken of what is scarce with the tasks that are out."""
+    taken = Counter(
+        key for node in core.tasks.values() if node.phase in _OUT for key in node.limits
+    )
+    assert taken == Counter(core.hand_out.scarce.taken)
 
 
 def _check_task(core: SchedulerCore, node: TaskNode) -> None:

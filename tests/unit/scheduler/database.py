@@ -59,6 +59,9 @@ class Database:
     keeps_keys: bool = True
     owners: dict[str, Owner] = field(default_factory=dict)
     sessions: dict[str, float] = field(default_factory=dict)
+    engine_ids: dict[str, str] = field(default_factory=dict)
+    """Names of engines by session, where they matter."""
+
     operations: dict[str, OperationRow] = field(default_factory=dict)
     tasks: dict[str, Task] = field(default_factory=dict)
     by_key: dict[tuple[str, str], Task] = field(default_factory=dict)
@@ -147,7 +150,8 @@ class Database:
         graph = execution.Graph(operation=row.message, tasks=self.tasks_of(row.message.id))
         held = {each.session_id for each in graph.tasks if each.state == Task.STATE_ASSIGNED}
         for session_id in sorted(held):
-            lease = graph.sessions.add(session_id=session_id)
+            name = self.engine_ids.get(session_id, "")
+            lease = graph.sessions.add(session_id=session_id, engine_id=name)
             rest = max(0.0, self.sessions.get(session_id, 0.0) - self.now)
             lease.remaining.FromMilliseconds(int(rest * 1000))
         return graph

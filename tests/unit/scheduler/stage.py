@@ -123,9 +123,9 @@ class Stage:
         engine.succeed("plan/1", spawn=specs)
         return engine
 
-    def engine(self, name: str = "e1", slots: Mapping[str, int] = SLOTS) -> Engine:
-        """Connect an engine."""
-        engine = Engine(self, name, slots)
+    def engine(self, name: str = "e1", slots: Mapping[str, int] = SLOTS, *, of: str = "") -> Engine:
+        """Connect a session of an engine, which has the same name unless another is given."""
+        engine = Engine(self, name, slots, of or name)
         engine.hello()
         return engine
 
@@ -142,15 +142,19 @@ class Stage:
 class Engine:
     """An engine that notes what it is told, and says what the test wants."""
 
-    def __init__(self, stage: Stage, name: str, slots: Mapping[str, int]) -> None:
+    def __init__(
+        self, stage: Stage, name: str, slots: Mapping[str, int], engine_id: str = ""
+    ) -> None:
         self.stage = stage
         self.session_id = name
+        self.engine_id = engine_id
         self.slots = dict(slots)
         self.runs: list[stream.Assignment] = []
         self.running: dict[str, stream.Assignment] = {}
         """By key, what it was told to do and has not ended."""
         self.acknowledged: list[tuple[str, int]] = []
         self.stopped: list[str] = []
+        self.distrusted: list[stream.Distrust] = []
         self.welcome = stream.Welcome()
         self.connected = False
 
@@ -162,7 +166,7 @@ class Engine:
         kept = self.running.values() if running is None else running
         refs = {each.attempt.task_id: each.attempt.epoch for each in kept}
         lease = self.stage.database.lease
-        self.stage.tell(events.Hello(self.session_id, self.slots, refs, lease))
+        self.stage.tell(events.Hello(self.session_id, self.slots, refs, lease, self.engine_id))
 
     def beat(self) -> None:
         """Have the lease renewed; the scheduler hears of it while connected."""
@@ -190,6 +194,8 @@ class Engine:
         elif kind == "done_ack":
             for ref in message.done_ack.attempts:
                 self.acknowledged.append((ref.task_id, ref.epoch))
+        elif kind == "distrust":
+            self.distrusted.append(message.distrust)
         elif kind == "cancel":
             self.stopped += [ref.task_id.partition(":")[2] for ref in message.cancel.attempts]
 

@@ -101,5 +101,7 @@ def _add_sessions(transaction: Transaction, graph: execution.Graph) -> None:
     for session_id in sorted(held):
         row = rows.get(session_id)
         lease = graph.sessions.add(session_id=session_id)
+        if row is not None:
+            lease.engine_id = row.engine_id
         if row is not None and leases.is_alive(row, transaction.now):
             lease.remaining.FromMicroseconds(row.lease_until - transaction.now)

@@ -100,6 +100,8 @@ class Conversation:
                 self._session.heard(response.beat_ack.number)
             elif kind == "done_ack":
                 self._session.acknowledge(response.done_ack.attempts)
+            elif kind == "distrust":
+                log.warning("engine_drained", reason=response.distrust.reason)
             elif kind == "drain":
                 return
 

@@ -113,7 +113,11 @@ def make_runner(
         hands.remote, access, facts, threads=hands.ssh_threads, stop_threads=hands.stop_threads
     )
     limits = Limits(
-        boot_patience=given.boot_patience_seconds, delete_patience=given.delete_patience_seconds
+        boot_patience=given.boot_patience_seconds,
+        delete_patience=given.delete_patience_seconds,
+        cloud=given.cloud,
+        cloud_calls=given.cloud_calls,
+        host_steps=given.host_steps,
     )
     kinds = {
         "plan": PlanStep(facts, Plugins(plugins), limits).plan,

@@ -42,6 +42,16 @@ class EngineSettings(ServiceSettings):
     ssh_slots: int = Field(16, description="Steps on hosts at once.", ge=1)
     cloud_slots: int = Field(16, description="Calls of the cloud at once.", ge=1)
     plan_slots: int = Field(4, description="Plans at once.", ge=1)
+    cloud_calls: int = Field(
+        64,
+        description="Calls of the cloud at once of all engines together; the same on each of them.",
+        ge=1,
+    )
+    host_steps: int = Field(
+        4,
+        description="Steps on one host at once, of all operations; the same on each engine.",
+        ge=1,
+    )
     find_schedulers_seconds: float = Field(
         0.5, description="How often to look for schedulers that are new.", gt=0
     )

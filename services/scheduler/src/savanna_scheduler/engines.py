@@ -62,7 +62,7 @@ class Engines:
         self._outboxes[hello.session_id] = outbox
         running = {each.task_id: each.epoch for each in hello.running}
         slots = dict(hello.credit.slots)
-        self._feed(events.Hello(hello.session_id, slots, running, lease))
+        self._feed(events.Hello(hello.session_id, slots, running, lease, hello.engine_id))
         return outbox
 
     def close(self, session_id: str, outbox: Outbox) -> None:
@@ -76,6 +76,8 @@ class Engines:
         outbox = self._outboxes.get(session_id)
         if outbox is None:
             return
+        if message.HasField("distrust"):
+            log.warning("engine_drained", session_id=session_id, reason=message.distrust.reason)
         if not message.HasField("done_ack"):
             outbox.put_nowait(message)
             return

@@ -156,6 +156,7 @@ class Incarnation:
         answer = await self._conductor.RenewScheduler(
             execution.RenewSchedulerRequest(scheduler_id=self.id, address=address), timeout=5
         )
+        self.feed(events.Peers(max(1, answer.living_schedulers)))
         return answer.lease.ToMilliseconds() / 1000
 
     async def _keep_lease(self, address: str, lease: float) -> None:

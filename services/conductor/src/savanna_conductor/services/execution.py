@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import grpc
 
     from savanna_conductor.settings import ConductorSettings
-    from savanna_conductor.store.transaction import Store
+    from savanna_conductor.store.transaction import Store, Transaction
 
     Context = grpc.aio.ServicerContext[object, object]
 
@@ -30,12 +30,13 @@ class ExecutionService(stubs.ExecutionServiceServicer):
     ) -> messages.RenewSchedulerResponse:
         """Make or renew a scheduler's lease."""
         lease = self._settings.scheduler_lease_seconds
-        await self._store.write(
-            lambda tx: leases.renew_scheduler(
-                tx, request.scheduler_id, request.address, lease_seconds=lease
-            )
-        )
-        response = messages.RenewSchedulerResponse()
+
+        def renew(tx: Transaction) -> int:
+            leases.renew_scheduler(tx, request.scheduler_id, request.address, lease_seconds=lease)
+            return len(claims.living_schedulers(tx.connection))
+
+        living = await self._store.write(renew)
+        response = messages.RenewSchedulerResponse(living_schedulers=living)
         response.lease.FromMilliseconds(int(lease * 1000))
         return response
 

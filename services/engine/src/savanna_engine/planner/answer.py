@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Limits:
-    """How long things may take, in seconds."""
+    """How long things may take, in seconds, and how many of them may be done at once."""
 
     boot_patience: float = 900.0
     """A server that does not answer by then is given up and replaced."""
@@ -22,6 +22,15 @@ class Limits:
     delete_patience: float = 600.0
     script_timeout: float = 600.0
     script_patience: float = 3600.0
+
+    cloud: str = "local"
+    """Name of the cloud that everything is asked of."""
+
+    cloud_calls: int = 64
+    """Most calls of the cloud at once, of all engines together."""
+
+    host_steps: int = 4
+    """Most steps on one host at once."""
 
     slow_factor: float = 3.0
     """A server that takes so many times as long to answer as the half of its group is replaced."""

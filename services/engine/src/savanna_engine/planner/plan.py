@@ -38,7 +38,21 @@ def decide(
     ``reply`` is the plugin's answer to ``question``, None when there was no question. ``ports`` are
     the TCP ports that the plugin wants open.
     """
-    situation = Situation(facts)
+    answer = _answer(Situation(facts), limits, reply, ports)
+    for spec in answer.specs:
+        if spec.pool == "cloud":
+            spec.limits[f"cloud/{limits.cloud}"] = limits.cloud_calls
+        elif spec.instance:
+            spec.limits[f"host/{facts.cluster.id}/{spec.instance}"] = limits.host_steps
+    return answer
+
+
+def _answer(
+    situation: Situation,
+    limits: Limits,
+    reply: PlanResponse | Refusal | None,
+    ports: Sequence[int],
+) -> Answer:
     if situation.operation.goal == Operation.GOAL_DELETE:
         return remove.decide(situation, limits)
     if situation.operation.goal == Operation.GOAL_RUN_JOB:

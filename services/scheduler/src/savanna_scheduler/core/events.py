@@ -52,6 +52,13 @@ class LeaseLost:
 
 
 @dataclass(frozen=True, slots=True)
+class Peers:
+    """So many schedulers live, this one among them."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """Time went on."""
 
@@ -65,6 +72,7 @@ class Hello:
     slots: Mapping[str, int]
     running: Mapping[str, int]
     lease: float
+    engine_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +136,7 @@ Event = (
     | Committed
     | CommitUnknown
     | LeaseLost
+    | Peers
     | Tick
     | Hello
     | Renewed

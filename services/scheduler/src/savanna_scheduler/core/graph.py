@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from savanna.operation.v1 import operation_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from savanna.scheduler.v1 import scheduler_service_pb2 as stream
 
@@ -59,6 +59,9 @@ class TaskNode:
     not_before: float = 0.0
     alarm: float = 0.0
     """The time at which it was last arranged to be woken."""
+
+    limits: Mapping[str, int] = field(default_factory=dict)
+    """What is scarce and it takes one of, with the number of tasks that may hold it at once."""
 
     waiting_since: float | None = None
     """When it first answered "not yet"."""
@@ -160,6 +163,7 @@ class OperationGraph:
             session_id=task.session_id,
             failed=task.failed_attempts,
             lost=task.lost_attempts,
+            limits=dict(task.spec.limits),
         )
         if task.HasField("not_before_time"):
             node.not_before = offset + task.not_before_time.ToMilliseconds() / 1000

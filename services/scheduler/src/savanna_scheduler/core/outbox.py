@@ -23,6 +23,7 @@ class Outbox:
     def __init__(self, offer_ttl: float) -> None:
         self._offer_ttl = offer_ttl
         self._welcomes: dict[str, stream.Welcome] = {}
+        self._distrusts: dict[str, stream.Distrust] = {}
         self._acks: dict[str, list[stream.AttemptRef]] = defaultdict(list)
         self._runs: dict[str, list[stream.Assignment]] = defaultdict(list)
         self._stops: dict[str, list[stream.AttemptRef]] = defaultdict(list)
@@ -30,6 +31,10 @@ class Outbox:
     def welcome(self, session_id: str, message: stream.Welcome) -> None:
         """Greet an engine."""
         self._welcomes[session_id] = message
+
+    def distrust(self, session_id: str, message: stream.Distrust) -> None:
+        """Tell an engine that it is drained."""
+        self._distrusts[session_id] = message
 
     def acknowledge(self, session_id: str, task_id: str, epoch: int) -> None:
         """Tell an engine that a result need not be sent again."""
@@ -46,6 +51,7 @@ class Outbox:
     def take(self) -> list[tuple[str, Response]]:
         """Give everything, in the order in which it is to be said, and keep nothing."""
         found = [(each, Response(welcome=said)) for each, said in self._welcomes.items()]
+        found += [(each, Response(distrust=said)) for each, said in self._distrusts.items()]
         for each, refs in self._acks.items():
             found.append((each, Response(done_ack=stream.DoneAck(attempts=refs))))
         for each, assignments in self._runs.items():
@@ -53,7 +59,7 @@ class Outbox:
             found.extend((each, Response(run=stream.Run(assignments=part))) for part in parts)
         for each, refs in self._stops.items():
             found.append((each, Response(cancel=stream.Cancel(attempts=refs))))
-        for kept in (self._welcomes, self._acks, self._runs, self._stops):
+        for kept in (self._welcomes, self._distrusts, self._acks, self._runs, self._stops):
             kept.clear()
         return found
 

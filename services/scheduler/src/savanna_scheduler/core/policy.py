@@ -34,6 +34,12 @@ class Policy:
     least_wait: float = 0.05
     """A task that asks to be tried again sooner waits at least so long: nothing may spin."""
 
+    distrust_accidents: int = 3
+    """An engine that was lost so many times with different tasks in its hands is drained."""
+
+    distrust_window: float = 600.0
+    """Only accidents that are not longer ago count."""
+
     refused_wait: float = 0.1
     """How soon a refused task is offered again."""
 

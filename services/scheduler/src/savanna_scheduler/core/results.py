@@ -69,23 +69,31 @@ class Results:
         self.recording.add(attempt)
         failure = None
         change = changes.defer(node, Attempt.OUTCOME_LOST)
-        if node.lost + 1 >= self._core.policy.lost_attempts and not node.unwanted:
+        if self.is_last_loss(node):
             failure = failures.quarantined(node, node.lost + 1)
             change = changes.finish(node, Task.STATE_FAILED, Attempt.OUTCOME_LOST, failure=failure)
 
         def recorded(verdict: Verdict) -> None:
-            self.recording.discard(attempt)
             if verdict.code == Verdict.CODE_SESSION_ALIVE:
+                self.recording.discard(attempt)
                 self._core.still_held(node)
                 self._core.course.go_on(node.graph)
                 return
             self._core.must_apply(verdict)
+            # Before it leaves the session's hands: what was in them tells whether it was bad luck.
+            self._core.session_over(session_id)
+            self.recording.discard(attempt)
             node.lost += 1
             self._core.release(node)
+            if failure is not None:
+                self._core.trust.acquit(node.id)
             self._was_lost(node, failure)
-            self._core.session_over(session_id)
 
         self._core.decide(change, recorded)
+
+    def is_last_loss(self, node: TaskNode) -> bool:
+        """Say whether a task is given up if another engine is lost with it."""
+        return node.lost + 1 >= self._core.policy.lost_attempts and not node.unwanted
 
     def _was_lost(self, node: TaskNode, failure: Failure | None) -> None:
         graph, course = node.graph, self._core.course

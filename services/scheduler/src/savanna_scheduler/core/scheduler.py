@@ -7,20 +7,21 @@ only after ``Committed``. When a verdict says that memory and database differ, m
 
 from __future__ import annotations
 
-from collections import OrderedDict, defaultdict
+from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from savanna.conductor.v1 import execution_service_pb2 as execution
 from savanna.scheduler.v1 import scheduler_service_pb2 as stream
-from savanna_scheduler.core import changes, events
+from savanna_scheduler.core import events
 from savanna_scheduler.core.course import Course
 from savanna_scheduler.core.graph import OperationGraph, Phase, TaskNode
+from savanna_scheduler.core.hand_out import HandOut
 from savanna_scheduler.core.ledger import Ledger
 from savanna_scheduler.core.outbox import Outbox
-from savanna_scheduler.core.ready import ReadyTasks
 from savanna_scheduler.core.results import Results
 from savanna_scheduler.core.sessions import Session, Sessions
 from savanna_scheduler.core.timers import Timers
+from savanna_scheduler.core.trust import Trust
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,8 +47,9 @@ class SchedulerCore:
         self.outbox = Outbox(policy.offer_ttl)
         self.results = Results(self)
         self.course = Course(self)
+        self.hand_out = HandOut(self)
+        self.trust = Trust(self)
         self._ledger = Ledger(policy.commit_changes, policy.commit_bytes)
-        self._ready: dict[str, ReadyTasks] = defaultdict(ReadyTasks)
         self._past: OrderedDict[str, None] = OrderedDict()
         self._again: events.Commit | None = None
         self._abandoned = ""
@@ -65,6 +67,7 @@ class SchedulerCore:
             events.Committed: self._committed,
             events.CommitUnknown: self._commit_unknown,
             events.LeaseLost: self._lease_lost,
+            events.Peers: self._peers,
             events.Tick: self._tick,
         }
 
@@ -78,7 +81,7 @@ class SchedulerCore:
         self.now = now
         self._handlers[type(event)](event)
         self.timers.run(now)
-        self._assign()
+        self.hand_out.go_on()
         if self._abandoned:
             return [events.Abandon(self._abandoned)]
         return self._commands()
@@ -120,10 +123,11 @@ class SchedulerCore:
                 self.timers.at(node.not_before, lambda: self.make_ready(node))
         elif node.phase is Phase.WAITING:
             node.phase = Phase.READY
-            self._ready[node.spec.pool].push(node)
+            self.hand_out.add(node)
 
     def release(self, node: TaskNode) -> None:
-        """Free the slot that a task took."""
+        """Free the slot that a task took, and what is scarce."""
+        self.hand_out.scarce.give_back(node)
         session = self.sessions.get(node.session_id)
         if session is not None:
             session.give_back(node.id)
@@ -148,8 +152,11 @@ class SchedulerCore:
         if session is None:
             return
         self.sessions.remove(session_id)
-        for task_id in session.holds:
-            self.results.lose(self.tasks[task_id])
+        held = [self.tasks[task_id] for task_id in session.holds]
+        if lost := [node for node in held if node.phase is Phase.ASSIGNED]:
+            self.trust.lost(session.engine, lost)
+        for node in held:
+            self.results.lose(node)
 
     def still_held(self, node: TaskNode) -> None:
         """Go on after the database said that the session of a task lives."""
@@ -159,7 +166,7 @@ class SchedulerCore:
         self._watch(session)
         if session.connected:
             # Its offer may have been held back meanwhile.
-            self._offer(node, session)
+            self.hand_out.offer(node, session)
 
     # Operations.
 
@@ -168,13 +175,11 @@ class SchedulerCore:
         self.operations[graph.id] = graph
         nodes = [graph.add(task, self.now - event.wall) for task in event.graph.tasks]
         hopeless = graph.link(nodes)
-        rest = {
-            each.session_id: each.remaining.ToMilliseconds() / 1000 for each in event.graph.sessions
-        }
+        leases = {each.session_id: each for each in event.graph.sessions}
         for node in nodes:
             self.tasks[node.id] = node
             if node.phase is Phase.ASSIGNED:
-                self._adopt(node, rest.get(node.session_id, 0.0))
+                self._adopt(node, leases.get(node.session_id, execution.SessionLease()))
         for node in hopeless:
             self.course.skip(node)
         operation = graph.operation
@@ -185,16 +190,18 @@ class SchedulerCore:
         for node in nodes:
             self.make_ready(node)
 
-    def _adopt(self, node: TaskNode, lease: float) -> None:
+    def _adopt(self, node: TaskNode, lease: execution.SessionLease) -> None:
         """Keep what an engine does already; look after its session, should it never say hello."""
-        session = self.sessions.find_or_add(node.session_id)
+        session = self.sessions.find_or_add(node.session_id, lease.engine_id)
         session.take(node.id, node.spec.pool)
-        session.lease_until = max(session.lease_until, self.now + lease)
+        self.hand_out.scarce.take(node)
+        rest = lease.remaining.ToMilliseconds() / 1000
+        session.lease_until = max(session.lease_until, self.now + rest)
         self._watch(session)
         if session.connected:
             # The former owner may have had no time to say it: an engine that knows the attempt
             # ignores this.
-            self._offer(node, session)
+            self.hand_out.offer(node, session)
 
     def _cancel_requested(self, event: events.CancelRequested) -> None:
         graph = self.operations.get(event.operation_id)
@@ -205,7 +212,7 @@ class SchedulerCore:
     # Engines.
 
     def _hello(self, event: events.Hello) -> None:
-        session = self.sessions.find_or_add(event.session_id)
+        session = self.sessions.find_or_add(event.session_id, event.engine_id)
         session.slots = dict(event.slots)
         session.connected, session.leaving = True, False
         session.lease_until = self.now + event.lease
@@ -220,11 +227,12 @@ class SchedulerCore:
         welcome.beat_interval.FromMilliseconds(int(event.lease * 1000 * self.policy.beat_share))
         welcome.self_fence.FromMilliseconds(int(event.lease * 1000 * self.policy.fence_share))
         self.outbox.welcome(session.id, welcome)
+        self.trust.judge()
         for task_id in session.holds:
             node = self.tasks[task_id]
             if node.phase is Phase.ASSIGNED and node.attempt not in self.results.recording:
                 if event.running.get(task_id) != node.epoch:
-                    self._offer(node, session)
+                    self.hand_out.offer(node, session)
                 elif node.unwanted:
                     self.outbox.stop(session.id, *node.attempt)
 
@@ -280,6 +288,7 @@ class SchedulerCore:
         session = self.sessions.get(event.session_id)
         if session is not None:
             session.connected = False
+            self.trust.judge()
 
     def _session_ended(self, event: events.SessionEnded) -> None:
         self.session_over(event.session_id)
@@ -288,6 +297,7 @@ class SchedulerCore:
         session = self.sessions.get(event.session_id)
         if session is not None:
             session.leaving = True
+            self.trust.forgive(session.engine)
 
     def _watch(self, session: Session) -> None:
         """Look after a session at the end of its lease."""
@@ -311,70 +321,11 @@ class SchedulerCore:
                 self.results.lose(min(assigned, key=lambda node: node.lost))
         self._watch(session)
 
+    def _peers(self, event: events.Peers) -> None:
+        self.hand_out.scarce.schedulers = event.number
+
     def _tick(self, event: events.Tick) -> None:
         """Let timers run: ``handle`` does."""
-
-    # Handing out.
-
-    def _assign(self) -> None:
-        for pool, ready in self._ready.items():
-            while ready and (session := self.sessions.freest(pool)) is not None:
-                node = ready.pop()
-                if node is None:
-                    break
-                if not node.graph.may_run(node):
-                    node.phase = Phase.WAITING
-                    continue
-                kind = node.spec.kind
-                able = self.sessions.freest(pool, kind) if session.unknown_kinds else session
-                if able is None:
-                    node.not_before = self.now + self.policy.unknown_kind_wait
-                    self.make_ready(node)
-                else:
-                    self._hand_out(node, able)
-
-    def _hand_out(self, node: TaskNode, session: Session) -> None:
-        if node.spec.is_plan:
-            self.course.acknowledge_cancel(node.graph)
-            node.graph.has_news = False
-        node.phase = Phase.ASSIGNING
-        node.epoch += 1
-        node.session_id = session.id
-        node.graph.assigned += 1
-        session.take(node.id, node.spec.pool)
-
-        def recorded(verdict: Verdict) -> None:
-            if verdict.code == Verdict.CODE_SESSION_ENDED:
-                self._not_handed_out(node, session)
-                return
-            self.must_apply(verdict)
-            node.phase = Phase.ASSIGNED
-            if node.unwanted:
-                # Its engine never heard of it.
-                self.results.stopped(node)
-            elif self.sessions.get(session.id) is not session:
-                self.results.lose(node)
-            else:
-                self._offer(node, session)
-
-        self.decide(changes.assign(node), recorded)
-
-    def _not_handed_out(self, node: TaskNode, session: Session) -> None:
-        session.give_back(node.id)
-        node.epoch -= 1
-        node.graph.put_back(node)
-        self.session_over(session.id)
-        if node.unwanted:
-            self.course.skip(node)
-        else:
-            self.make_ready(node)
-        self.course.go_on(node.graph)
-
-    def _offer(self, node: TaskNode, session: Session) -> None:
-        """Say what to do; and if it is not wanted any more, that it is to be stopped."""
-        self.outbox.run(session.id, node)
-        if node.unwanted:
-            self.outbox.stop(session.id, *node.attempt)
 
     # Committing.
 

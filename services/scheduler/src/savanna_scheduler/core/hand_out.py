@@ -1,0 +1,106 @@
+"""Handing out: which task goes to which engine. Nothing is said before it is recorded."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from savanna.conductor.v1 import execution_service_pb2 as execution
+from savanna_scheduler.core import changes
+from savanna_scheduler.core.graph import Phase, TaskNode
+from savanna_scheduler.core.ready import ReadyTasks
+from savanna_scheduler.core.scarce import Scarce
+
+if TYPE_CHECKING:
+    from savanna_scheduler.core.scheduler import SchedulerCore
+    from savanna_scheduler.core.sessions import Session
+
+Verdict = execution.Verdict
+
+
+class HandOut:
+    """Gives ready tasks to engines that have room, within the limits of what is scarce."""
+
+    def __init__(self, core: SchedulerCore) -> None:
+        self._core = core
+        self._ready: dict[str, ReadyTasks] = defaultdict(ReadyTasks)
+        self.scarce = Scarce()
+
+    def add(self, node: TaskNode) -> None:
+        """Take a task that is ready."""
+        self._ready[node.spec.pool].push(node)
+
+    def go_on(self) -> None:
+        """Hand out all that can be handed out now."""
+        for waited in self.scarce.free():
+            self.add(waited)
+        for pool, ready in self._ready.items():
+            while ready and (session := self._core.sessions.freest(pool)) is not None:
+                node = ready.pop()
+                if node is None:
+                    break
+                self._consider(node, session)
+
+    def offer(self, node: TaskNode, session: Session) -> None:
+        """Say what to do; and if it is not wanted any more, that it is to be stopped."""
+        self._core.outbox.run(session.id, node)
+        if node.unwanted:
+            self._core.outbox.stop(session.id, *node.attempt)
+
+    def _consider(self, node: TaskNode, session: Session) -> None:
+        """Hand a task out, to the session with most room if it knows how; else let it wait."""
+        if not node.graph.may_run(node):
+            node.phase = Phase.WAITING
+            return
+        if node.limits and (key := self.scarce.lacks(node)):
+            self.scarce.wait(node, key)
+            return
+        spec = node.spec
+        able: Session | None = session
+        if session.unknown_kinds:
+            able = self._core.sessions.freest(spec.pool, spec.kind)
+        if able is None:
+            node.not_before = self._core.now + self._core.policy.unknown_kind_wait
+            self._core.make_ready(node)
+        else:
+            self._hand_out(node, able)
+
+    def _hand_out(self, node: TaskNode, session: Session) -> None:
+        core = self._core
+        if node.spec.is_plan:
+            core.course.acknowledge_cancel(node.graph)
+            node.graph.has_news = False
+        node.phase = Phase.ASSIGNING
+        node.epoch += 1
+        node.session_id = session.id
+        node.graph.assigned += 1
+        session.take(node.id, node.spec.pool)
+        self.scarce.take(node)
+
+        def recorded(verdict: Verdict) -> None:
+            if verdict.code == Verdict.CODE_SESSION_ENDED:
+                self._not_handed_out(node, session)
+                return
+            core.must_apply(verdict)
+            node.phase = Phase.ASSIGNED
+            if node.unwanted:
+                # Its engine never heard of it.
+                core.results.stopped(node)
+            elif core.sessions.get(session.id) is not session:
+                core.results.lose(node)
+            else:
+                self.offer(node, session)
+
+        core.decide(changes.assign(node), recorded)
+
+    def _not_handed_out(self, node: TaskNode, session: Session) -> None:
+        session.give_back(node.id)
+        self.scarce.give_back(node)
+        node.epoch -= 1
+        node.graph.put_back(node)
+        self._core.session_over(session.id)
+        if node.unwanted:
+            self._core.course.skip(node)
+        else:
+            self._core.make_ready(node)
+        self._core.course.go_on(node.graph)
