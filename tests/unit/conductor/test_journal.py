@@ -204,6 +204,11 @@ async def test_progress_groups_tasks_by_title_in_their_order(conductor: Conducto
     assert [each.id for each in again] == [each.id for each in steps]
 
 
+def name_of(state: str) -> str:
+    """Give a state as the journal calls it."""
+    return state.removeprefix("STATE_")
+
+
 class Replay:
     """What a reader of the journal knows: states by what was told, in order."""
 
@@ -235,14 +240,12 @@ async def test_replaying_the_journal_gives_the_stored_states(conductor: Conducto
 
     async def check(reader: Replay) -> None:
         answer = await history(conductor, operation_id)
-        assert reader.operations[operation_id] == name(Operation.State.Name(answer.operation.state))
+        state = Operation.State.Name(answer.operation.state)
+        assert reader.operations[operation_id] == name_of(state)
         assert reader.tasks == {
-            each.task.id: (name(Task.State.Name(each.task.state)), each.task.epoch)
+            each.task.id: (name_of(Task.State.Name(each.task.state)), each.task.epoch)
             for each in answer.tasks
         }
-
-    def name(state: str) -> str:
-        return state.removeprefix("STATE_")
 
     seen = await watched(conductor, until=25)
     await check(Replay(seen))

@@ -9,14 +9,17 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import insert, text
 
-from savanna.conductor.v1.cluster_service_pb2 import WatchJournalRequest
+from savanna.conductor.v1.cluster_service_pb2 import WatchJournalRequest, WatchJournalResponse
 from savanna.operation.v1.operation_pb2 import JournalEntry as Entry
-from savanna_conductor import queries
+from savanna.operation.v1.operation_pb2 import Operation
+from savanna_conductor import journal as reading
+from savanna_conductor import queries, retention
 from savanna_conductor.main import build
 from savanna_conductor.settings import ConductorSettings
 from savanna_conductor.store import dialect
 from savanna_conductor.store.migrate import migrate
 from savanna_conductor.store.schema import journal, metadata
+from savanna_conductor.store.transaction import Transaction
 from savanna_kit.errors import FailedPrecondition, InvalidArgument, Unavailable
 
 if TYPE_CHECKING:
@@ -75,8 +78,54 @@ def test_a_journal_of_the_first_schema_is_kept_entry_by_entry(
     migrate(engine)
     with engine.connect() as connection:
         request = WatchJournalRequest(project_id="p")
-        assert queries.journal_after(connection, request, 0, 10) == said
-        assert queries.journal_after(connection, request, 1, 1) == said[1:2]
+        assert reading.after(connection, request, 0, 10) == said
+        assert reading.after(connection, request, 1, 1) == said[1:2]
+
+
+def test_operations_of_a_schema_without_archive_are_kept_and_archived_by_when_they_ended(
+    engine: Engine,
+) -> None:
+    migrate(engine, "004_deployment")
+    states = {"open": Operation.STATE_RUNNING, "done": Operation.STATE_SUCCEEDED}
+    with engine.begin() as connection:
+        for name, state in states.items():
+            body = Operation(id=name, project_id="p", state=state)
+            if name == "done":
+                body.end_time.FromMicroseconds(1000)
+            connection.execute(
+                _FORMER_OPERATION, {"id": name, "state": state, "body": body.SerializeToString()}
+            )
+            connection.execute(
+                _FORMER_TASK, {"id": f"{name}/1", "operation_id": name, "empty": b""}
+            )
+        said = Entry(sequence=7, project_id="p", operation_id="done")
+        row = {"sequence": 7, "project_id": "p", "cluster_id": "c", "operation_id": "done"}
+        body = WatchJournalResponse(entries=[said]).SerializeToString()
+        connection.execute(insert(journal), [{**row, "body": body}])
+    migrate(engine)
+    with engine.begin() as connection:
+        assert [each.operation_id for each in retention.due(connection, 1001)] == ["done"]
+        assert retention.due(connection, 1000) == []
+        assert retention.move(Transaction(connection, 2000), retention.due(connection, 1001)) == 1
+        request = WatchJournalRequest(project_id="p", operation_id="done")
+        assert reading.after(connection, request, 0, 10) == [said]
+        for name, state in states.items():
+            found = queries.operation(connection, name)
+            assert (found.state, found.tasks.total) == (state, 1)
+            assert [each.id for each in queries.tasks(connection, [name])] == [f"{name}/1"]
+
+
+_FORMER_OPERATION = text(
+    "INSERT INTO operation (id, project_id, cluster_id, job_id, goal, state, cancel_requested, "
+    "cancel_acknowledged, created, body) "
+    "VALUES (:id, 'p', 'c', '', 1, :state, false, false, 1, :body)"
+)
+_FORMER_TASK = text(
+    "INSERT INTO task (id, operation_id, key, position, state, epoch, session_id, "
+    "failed_attempts, lost_attempts, not_before, waiting_since, created, started, ended, polled, "
+    "failure, spec, body) VALUES (:id, :operation_id, 'plan/1', 1, 3, 1, '', 0, 0, 0, 0, 1, 1, 1, "
+    "false, :empty, :empty, :empty)"
+)
 
 
 def test_an_empty_database_is_refused_with_the_line_to_type(

@@ -33,6 +33,7 @@ def task(row: Row[Any]) -> operation_pb2.Task:
         create_time=timestamp(row.created),
         start_time=timestamp(row.started),
         end_time=timestamp(row.ended),
+        position=row.position,
     )
 
 
@@ -42,8 +43,12 @@ def failure(data: bytes) -> operation_pb2.Failure | None:
 
 
 def operation(row: Row[Any]) -> operation_pb2.Operation:
-    """Give an operation; its counts of tasks are asked for apart."""
+    """Give an operation with the counts of its archived tasks; those of others are asked for
+    apart."""
     message = operation_pb2.Operation.FromString(row.body)
+    message.ClearField("tasks")
+    if row.archived_counts:
+        message.tasks.ParseFromString(row.archived_counts)
     message.state = row.state
     message.cancel_requested = row.cancel_requested
     message.cancel_acknowledged = row.cancel_acknowledged

@@ -13,7 +13,7 @@ from sqlalchemy import select
 
 from savanna.conductor.v1 import cluster_service_pb2 as messages
 from savanna.operation.v1 import operation_pb2
-from savanna_conductor import operations, queries
+from savanna_conductor import journal, operations, queries
 from savanna_conductor.store import schema
 
 if TYPE_CHECKING:
@@ -31,12 +31,9 @@ _OF_ATTEMPTS = (Entry.KIND_TASK_ASSIGNED, Entry.KIND_TASK_ENDED, Entry.KIND_TASK
 def history(connection: Connection, operation_id: str) -> list[operation_pb2.TaskHistory]:
     """Read the tasks of an operation without bodies, and their attempts from the journal."""
     attempts: dict[str, list[Attempt]] = defaultdict(list)
-    table = schema.journal
-    query = select(table.c.body).where(table.c.operation_id == operation_id)
-    for body in connection.execute(query.order_by(table.c.sequence)).scalars():
-        for entry in messages.WatchJournalResponse.FromString(body).entries:
-            if entry.kind in _OF_ATTEMPTS:
-                _note(attempts[entry.task_id], entry)
+    for entry in journal.of_operation(connection, operation_id):
+        if entry.kind in _OF_ATTEMPTS:
+            _note(attempts[entry.task_id], entry)
     tasks = queries.tasks(connection, [operation_id])
     _note_running(connection, tasks, attempts)
     return [operation_pb2.TaskHistory(task=task, attempts=attempts[task.id]) for task in tasks]

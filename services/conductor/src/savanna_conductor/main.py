@@ -14,7 +14,7 @@ from savanna.conductor.v1 import (
     facts_service_pb2_grpc,
     mesh_service_pb2_grpc,
 )
-from savanna_conductor import deadlines, upkeep
+from savanna_conductor import deadlines, retention, upkeep
 from savanna_conductor.keys import Secrets
 from savanna_conductor.services.catalog import CatalogService
 from savanna_conductor.services.clusters import ClusterService
@@ -60,7 +60,11 @@ def build(given: ConductorSettings) -> serving.Parts:
         listen=given.listen,
         drain_seconds=given.drain_seconds,
         resources=[closing()],
-        loops=[partial(upkeep.keep_tidy, store), partial(deadlines.keep, store)],
+        loops=[
+            partial(upkeep.keep_tidy, store),
+            partial(deadlines.keep, store),
+            partial(retention.keep, store, retention.rules(given)),
+        ],
         served=_served(store, secrets, given),
     )
 

@@ -367,5 +367,10 @@ def _save(transaction: Transaction, operation: Operation, **columns: str | None)
     transaction.connection.execute(
         update(schema.operation)
         .where(schema.operation.c.id == operation.id)
-        .values(state=operation.state, body=operation.SerializeToString(), **columns)
+        .values(
+            state=operation.state,
+            ended=operation.end_time.ToMicroseconds(),
+            body=operation.SerializeToString(),
+            **columns,
+        )
     )

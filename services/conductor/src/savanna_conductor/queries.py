@@ -1,4 +1,4 @@
-"""Reading: clusters, operations, plans' facts, the journal.
+"""Reading: clusters, operations, plans' facts.
 
 Plain functions on one snapshot.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 from collections import defaultdict
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, false, func, or_, select
@@ -15,9 +14,8 @@ from sqlalchemy import and_, false, func, or_, select
 from savanna.cluster.v1 import cluster_pb2
 from savanna.conductor.v1 import cluster_service_pb2, facts_service_pb2
 from savanna.operation.v1 import operation_pb2
-from savanna_conductor import convert, ownership
+from savanna_conductor import archive, convert, ownership
 from savanna_conductor.store import dialect, schema
-from savanna_conductor.store.transaction import JOURNAL
 from savanna_kit.errors import InvalidArgument
 
 if TYPE_CHECKING:
@@ -209,7 +207,7 @@ def counted(connection: Connection, rows: Sequence[Row[Any]]) -> list[operation_
         counts = messages[operation_id].tasks
         counts.total += number
         if state in names:
-            setattr(counts, names[state], number)
+            setattr(counts, names[state], getattr(counts, names[state]) + number)
     return list(messages.values())
 
 
@@ -217,12 +215,21 @@ def tasks(
     connection: Connection, operation_ids: Iterable[str], *, bodies: bool = False
 ) -> list[operation_pb2.Task]:
     """Read all tasks of operations, in the order in which they were stored; bodies only for those
-    who hand them out."""
-    table = schema.task
+    who hand them out, of operations under way."""
+    table, ids = schema.task, list(operation_ids)
     columns = [each for each in table.c if bodies or each.name != "body"]
-    query = select(*columns).where(table.c.operation_id.in_(list(operation_ids)))
+    query = select(*columns).where(table.c.operation_id.in_(ids))
     rows = connection.execute(query.order_by(table.c.created, table.c.position))
-    return [convert.task(row) for row in rows]
+    found = [convert.task(row) for row in rows]
+    # What is under way is never archived.
+    archived = [] if bodies else archive.tasks(connection, ids)
+    if not archived:
+        return found
+    return sorted([*archived, *found], key=lambda each: (_created(each), each.position))
+
+
+def _created(task: operation_pb2.Task) -> int:
+    return task.create_time.ToMicroseconds()
 
 
 def plan_facts(connection: Connection, operation_id: str) -> facts_service_pb2.GetPlanFactsResponse:
@@ -263,13 +270,6 @@ def _add_summaries(connection: Connection, answer: facts_service_pb2.GetPlanFact
             summary.end_time.FromMicroseconds(ended)
 
 
-def access(
-    connection: Connection, cluster_id: str, names: Sequence[str]
-) -> tuple[list[cluster_pb2.Instance], bytes]:
-    """Read instances of a cluster and its encrypted private key.
-
-    Raises ``NotFound``.
-    """
 def deployment_id(connection: Connection) -> str:
     """Give the id that everything carries which this deployment makes in a cloud."""
     return str(connection.execute(select(schema.deployment.c.id)).scalar_one())
@@ -296,6 +296,13 @@ def known_of(
     )
 
 
+def access(
+    connection: Connection, cluster_id: str, names: Sequence[str]
+) -> tuple[list[cluster_pb2.Instance], bytes]:
+    """Read instances of a cluster and its encrypted private key.
+
+    Raises ``NotFound``.
+    """
     table = schema.instance
     key = connection.execute(
         select(schema.cluster.c.private_key).where(schema.cluster.c.id == cluster_id)
@@ -310,39 +317,3 @@ def known_of(
         query = query.where(table.c.name.in_(list(names)))
     bodies = connection.execute(query.order_by(table.c.name)).scalars()
     return [cluster_pb2.Instance.FromString(body) for body in bodies], key
-
-
-def journal_after(
-    connection: Connection,
-    request: cluster_service_pb2.WatchJournalRequest,
-    sequence: int,
-    limit: int,
-) -> list[operation_pb2.JournalEntry]:
-    """Read entries after a position.
-
-    Writers take turns, so none can appear before one that is seen.
-    """
-    table = schema.journal
-    query = select(table.c.body).where(
-        table.c.sequence > sequence, table.c.project_id == request.project_id
-    )
-    if request.cluster_id:
-        query = query.where(table.c.cluster_id == request.cluster_id)
-    if request.operation_id:
-        query = query.where(table.c.operation_id == request.operation_id)
-    bodies = connection.execute(query.order_by(table.c.sequence).limit(limit)).scalars()
-    entries = (
-        entry
-        for body in bodies
-        for entry in cluster_service_pb2.WatchJournalResponse.FromString(body).entries
-        # A row may begin before the position: it has the number of its last entry.
-        if entry.sequence > sequence
-    )
-    return list(islice(entries, limit))
-
-
-def journal_head(connection: Connection) -> int:
-    """Give the number of the last entry."""
-    table = schema.counter
-    query = select(table.c.value).where(table.c.name == JOURNAL)
-    return int(connection.execute(query).scalar_one())

@@ -34,6 +34,18 @@ class ConductorSettings(ServiceSettings):
     look_seconds: float = Field(
         0.25, description="How often waiting calls look for what other conductors wrote.", gt=0
     )
+    archive_after_seconds: float = Field(
+        3600.0,
+        description="How long after its end the tasks and the journal of an operation stay where "
+        "work is done; then they are read from an archive.",
+        ge=60,
+    )
+    keep_finished_days: float = Field(
+        90.0,
+        description="How long after its end the tasks and the journal of an operation are kept at "
+        "all; 0 for ever.",
+        ge=0,
+    )
     launch_deadline_seconds: float = Field(
         7200.0, description="How long a launch may take; 0 for as long as it wants.", ge=0
     )

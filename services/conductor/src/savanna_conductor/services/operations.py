@@ -12,7 +12,7 @@ from sqlalchemy import select
 from savanna.conductor.v1 import cluster_service_pb2 as messages
 from savanna.conductor.v1 import cluster_service_pb2_grpc as stubs
 from savanna.operation.v1 import operation_pb2
-from savanna_conductor import history, operations, ownership, queries, recourse
+from savanna_conductor import history, journal, operations, ownership, queries, recourse
 from savanna_conductor.store import schema
 from savanna_kit.errors import FailedPrecondition
 
@@ -159,11 +159,14 @@ def _look(connection: Connection, *, request: messages.WatchJournalRequest, posi
     if request.operation_id:
         name = messages.OwnedName(project_id=request.project_id, id=request.operation_id)
         is_open = _state(connection, name) in operations.OPEN
-    entries = queries.journal_after(connection, request, position, _ENTRIES_AT_ONCE)
+    begins = journal.begin(connection, request)
+    position = position or begins
+    journal.check_whole(position, begins, request)
+    entries = journal.after(connection, request, position, _ENTRIES_AT_ONCE)
     if len(entries) == _ENTRIES_AT_ONCE:
         return _Look(entries, entries[-1].sequence, is_open)
     # All there is was looked through: the next look begins where this snapshot ended.
-    return _Look(entries, max(position, queries.journal_head(connection)), is_open)
+    return _Look(entries, max(position, journal.head(connection)), is_open)
 
 
 def _state(connection: Connection, name: messages.OwnedName) -> int:

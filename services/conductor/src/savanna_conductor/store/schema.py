@@ -113,7 +113,7 @@ operation = Table(
     metadata,
     Column("id", String(64), primary_key=True),
     Column("project_id", String(64), nullable=False),
-    Column("cluster_id", String(64), nullable=False, index=True),
+    Column("cluster_id", String(64), nullable=False),
     Column("job_id", String(64), nullable=False),
     Column("goal", SmallInteger, nullable=False),
     Column("state", SmallInteger, nullable=False),
@@ -121,9 +121,23 @@ operation = Table(
     Column("cancel_requested", Boolean, nullable=False),
     Column("cancel_acknowledged", Boolean, nullable=False),
     Column("created", BigInteger, nullable=False),
+    # 0 while it is open.
+    Column("ended", BigInteger, nullable=False, default=0),
+    # Where its tasks and its part of the journal are: a Place of the archive.
+    Column("place", SmallInteger, nullable=False, default=0),
+    # Number of the last entry of the journal that was moved to the archive; 0 for none.
+    Column("archived_to", BigInteger, nullable=False, default=0),
+    # Number of the tasks that were moved, by state: a serialised message.
+    Column("archived_counts", LargeBinary, nullable=True),
     Column("body", LargeBinary, nullable=False),
     Index("ix_operation_state_owner", "state", "owner"),
+    Index("ix_operation_cluster_id_state", "cluster_id", "state"),
     Index("ix_operation_project_id_created", "project_id", "created"),
+    # How far back a journal is whole.
+    Index("ix_operation_cluster_id_archived_to", "cluster_id", "archived_to"),
+    Index("ix_operation_project_id_archived_to", "project_id", "archived_to"),
+    # What is to be moved or removed next.
+    Index("ix_operation_place_ended", "place", "ended"),
 )
 
 task = Table(
@@ -182,9 +196,28 @@ journal = Table(
     Column("sequence", BigInteger, primary_key=True, autoincrement=False),
     Column("project_id", String(64), nullable=False),
     Column("cluster_id", String(64), nullable=False),
-    Column("operation_id", String(64), nullable=False, index=True),
+    Column("operation_id", String(64), nullable=False),
     Column("body", LargeBinary, nullable=False),
     Index("ix_journal_cluster_id_sequence", "cluster_id", "sequence"),
+    Index("ix_journal_operation_id_sequence", "operation_id", "sequence"),
+)
+
+task_archive = Table(
+    "task_archive",
+    metadata,
+    # A row holds many tasks of one operation, packed, and is named by the last key among them.
+    Column("operation_id", ForeignKey("operation.id", ondelete="CASCADE"), primary_key=True),
+    Column("key", String(300), primary_key=True),
+    Column("body", LargeBinary, nullable=False),
+)
+
+journal_archive = Table(
+    "journal_archive",
+    metadata,
+    # A row holds many rows of the journal, packed: its number is that of the last entry among them.
+    Column("operation_id", ForeignKey("operation.id", ondelete="CASCADE"), primary_key=True),
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+    Column("body", LargeBinary, nullable=False),
 )
 
 deployment = Table(
