@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 FAILED, USAGE, NOT_FOUND, NO_ENTRY, INTERRUPTED = 1, 2, 3, 4, 130
 
+UNREACHABLE = "UNREACHABLE"
+"""Reason of the client's error when nobody answered at all."""
+
 _CODES: tuple[tuple[type[errors.SavannaError], int], ...] = (
     (errors.NotFound, NOT_FOUND),
     (errors.Unavailable, NO_ENTRY),
@@ -105,7 +108,7 @@ def _tell_violation(to: Console, violation: FieldViolation, document: Document |
 
 
 def _advice(error: errors.SavannaError) -> list[str]:
-    if isinstance(error, errors.Unavailable) and error.reason == "UNREACHABLE":
+    if isinstance(error, errors.Unavailable) and error.reason == UNREACHABLE:
         return [
             "Start it with 'savanna-all', or say where it is: --address HOST:PORT,",
             "SAVANNA_ADDRESS, or 'address:' in ~/.config/savanna/config.yaml.",

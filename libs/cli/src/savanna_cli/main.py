@@ -15,6 +15,7 @@ from savanna_cli.commands.cloud import flavor, image, network
 from savanna_cli.commands.cluster import cluster
 from savanna_cli.commands.job import job
 from savanna_cli.commands.operation import operation
+from savanna_cli.commands.orphans import orphans
 from savanna_cli.commands.plugin import plugin
 from savanna_cli.commands.status import status
 from savanna_cli.commands.style import CONTEXT
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import TextIO
 
-_COMMANDS = (cluster, job, operation, template, plugin, image, flavor, network, status)
+_COMMANDS = (cluster, job, operation, template, plugin, image, flavor, network, status, orphans)
 
 
 class _InOrder(click.Group):
