@@ -100,8 +100,8 @@ def test_operations_of_a_schema_without_archive_are_kept_and_archived_by_when_th
             )
         said = Entry(sequence=7, project_id="p", operation_id="done")
         row = {"sequence": 7, "project_id": "p", "cluster_id": "c", "operation_id": "done"}
-        body = WatchJournalResponse(entries=[said]).SerializeToString()
-        connection.execute(insert(journal), [{**row, "body": body}])
+        page = WatchJournalResponse(entries=[said]).SerializeToString()
+        connection.execute(insert(journal), [{**row, "body": page}])
     migrate(engine)
     with engine.begin() as connection:
         assert [each.operation_id for each in retention.due(connection, 1001)] == ["done"]
