@@ -166,11 +166,11 @@ async def test_nobody_can_claim_a_project_by_metadata(tmp_path: Path) -> None:
         assert made.cluster.project_id == "p1"
 
 
-async def test_a_plugin_that_is_gone_is_missing_and_found_again(tmp_path: Path) -> None:
+async def test_a_plugin_that_does_not_answer_is_missing_and_found_again(tmp_path: Path) -> None:
     request = cat.ListPluginsRequest()
     async with opened(tmp_path, with_plugin=False) as front:
         assert not (await front.catalog.ListPlugins(request)).plugins
-        with pytest.raises(errors.InvalidArgument, match="doesn't contain plugin"):
+        with pytest.raises(errors.Unavailable, match="'fake' does not answer"):
             await launch(front)
         async with serving.running([neighbours.plugin(tmp_path, front.plugin)]), timeout(10):
             while True:
@@ -178,3 +178,14 @@ async def test_a_plugin_that_is_gone_is_missing_and_found_again(tmp_path: Path) 
                     break
                 await asyncio.sleep(0.05)
             await launch(front)
+
+
+async def test_only_a_plugin_that_could_be_there_is_worth_waiting_for(tmp_path: Path) -> None:
+    async with opened(tmp_path, with_plugin=False, plugin_cache_seconds=0.0) as front:
+        async with serving.running([neighbours.plugin(tmp_path, front.plugin)]), timeout(10):
+            while not (await front.catalog.ListPlugins(cat.ListPluginsRequest())).plugins:
+                await asyncio.sleep(0.05)
+        with pytest.raises(errors.Unavailable, match="'fake' does not answer"):
+            await front.catalog.GetPlugin(cat.GetPluginRequest(name="fake"))
+        with pytest.raises(errors.NotFound, match="no plugin 'nope'"):
+            await front.catalog.GetPlugin(cat.GetPluginRequest(name="nope"))

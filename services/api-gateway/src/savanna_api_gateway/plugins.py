@@ -25,6 +25,7 @@ _MISSING_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class _Known:
+    address: str
     plugin: plugin_service_pb2.Plugin
     stub: plugin_service_pb2_grpc.PluginServiceAsyncStub
 
@@ -45,6 +46,10 @@ class PluginDirectory:
         self._clock = clock
         self._cache_seconds = cache_seconds
         self._known: dict[str, _Known] = {}
+        self._silent: set[str] = set()
+        """Names of plugins that do not answer now; empty for one that never did."""
+
+        self._names: dict[str, str] = dict.fromkeys(channels, "")
         self._fresh_until = float("-inf")
         self._reading = asyncio.Lock()
 
@@ -54,14 +59,26 @@ class PluginDirectory:
         return [known[name].plugin for name in sorted(known)]
 
     async def find(self, name: str) -> plugin_service_pb2.Plugin | None:
-        """Look one up; None when none of this name answers."""
+        """Look one up; None when there is none of this name.
+
+        Raises ``Unavailable`` when one that does not answer has this name, or may have it.
+        """
         known = (await self._current()).get(name)
+        if known is None and not self._silent.isdisjoint({name, ""}):
+            # Whoever asks is not at fault, and must not be told so.
+            raise errors.Unavailable(
+                f"the plugin {name!r} does not answer now: try again in a moment, "
+                "and start its server if it does not run",
+                reason="PLUGIN_UNAVAILABLE",
+                metadata={"plugin_name": name},
+                retry_after=1.0,
+            )
         return known.plugin if known else None
 
     async def get(self, name: str) -> plugin_service_pb2.Plugin:
         """Look one up.
 
-        Raises ``NotFound``.
+        Raises ``NotFound`` and ``Unavailable``.
         """
         plugin = await self.find(name)
         if plugin is None:
@@ -106,7 +123,10 @@ class PluginDirectory:
             # The address named first wins, so that the same settings always mean the same plugin.
             if each is not None:
                 known.setdefault(each.plugin.name, each)
+                self._names[each.address] = each.plugin.name
         self._known = known
+        heard = {each.address for each in answers if each is not None}
+        self._silent = {name for address, name in self._names.items() if address not in heard}
         complete = all(each is not None for each in answers)
         kept = self._cache_seconds if complete else min(self._cache_seconds, _MISSING_SECONDS)
         self._fresh_until = self._clock.monotonic() + kept
@@ -126,4 +146,4 @@ class PluginDirectory:
                 request_id=context.current().request_id,
             )
             return None
-        return _Known(response.plugin, stub)
+        return _Known(address, response.plugin, stub)
