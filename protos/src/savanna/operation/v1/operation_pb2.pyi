@@ -769,7 +769,9 @@ class JournalEntry(_message.Message):
         KIND_TASK_RETRIED: JournalEntry._Kind.ValueType  # 6
         """An attempt ended and the task will be tried again."""
         KIND_TASK_SKIPPED: JournalEntry._Kind.ValueType  # 7
-        """A task is no longer wanted."""
+        """A task ended before it was handed out, or between two tries: it is no longer wanted, or its failure says why it
+        can not be done.
+        """
         KIND_CLUSTER_CHANGED: JournalEntry._Kind.ValueType  # 8
         """A cluster changed its state."""
         KIND_INSTANCE_CHANGED: JournalEntry._Kind.ValueType  # 9
@@ -795,7 +797,9 @@ class JournalEntry(_message.Message):
     KIND_TASK_RETRIED: JournalEntry.Kind.ValueType  # 6
     """An attempt ended and the task will be tried again."""
     KIND_TASK_SKIPPED: JournalEntry.Kind.ValueType  # 7
-    """A task is no longer wanted."""
+    """A task ended before it was handed out, or between two tries: it is no longer wanted, or its failure says why it
+    can not be done.
+    """
     KIND_CLUSTER_CHANGED: JournalEntry.Kind.ValueType  # 8
     """A cluster changed its state."""
     KIND_INSTANCE_CHANGED: JournalEntry.Kind.ValueType  # 9
