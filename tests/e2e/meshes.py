@@ -20,9 +20,13 @@ if TYPE_CHECKING:
 
 QUICK = {
     "CONDUCTOR": {"ENGINE_LEASE_SECONDS": "2", "SCHEDULER_LEASE_SECONDS": "2"},
-    "ENGINE": {"DRAIN_SECONDS": "5", "BOOT_PATIENCE_SECONDS": "3"},
+    "ENGINE": {
+        "DRAIN_SECONDS": "5",
+        "BOOT_PATIENCE_SECONDS": "3",
+        "ORPHAN_GRACE_SECONDS": "0",
+    },
 }
-"""Leases and patience so short that a test need not wait long for their ends."""
+"""Leases, patience and grace so short that a test need not wait long for their ends."""
 
 
 @contextmanager
