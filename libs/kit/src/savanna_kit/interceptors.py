@@ -1,14 +1,15 @@
 """What surrounds every call, in one list and one order.
 
-Server, outermost first: trace -> request -> errors -> caller -> deadline -> the servicer. Client:
-request and trace go along, the time-out is what is left of the caller's, and failures come back as
-errors of ``savanna_kit.errors``.
+Server, outermost first: trace -> metrics -> request -> errors -> caller -> deadline -> the
+servicer. Client: request and trace go along, the time-out is what is left of the caller's, and
+failures come back as errors of ``savanna_kit.errors``.
 """
 
 from __future__ import annotations
 
 import asyncio
 import inspect
+import time
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ import structlog
 from grpc.aio import ServerInterceptor, UnaryUnaryClientInterceptor
 
 from savanna_kit import context as request_context
-from savanna_kit import errors, logs, status, telemetry
+from savanna_kit import errors, logs, measured, metrics, status, telemetry
 from savanna_kit.identity import role_of
 
 if TYPE_CHECKING:
@@ -54,6 +55,25 @@ async def _traced(call: Call, context: Context) -> AsyncIterator[None]:
     parent = call.metadata.get(telemetry.TRACEPARENT, "")
     with telemetry.span(call.method.lstrip("/"), parent):
         yield
+
+
+@asynccontextmanager
+async def _measured(call: Call, context: Context) -> AsyncIterator[None]:
+    if call.streaming or not metrics.is_on():
+        yield
+        return
+    begin = time.perf_counter()
+    # A call that its caller has given up ends without a code.
+    code = grpc.StatusCode.CANCELLED
+    try:
+        yield
+        code = grpc.StatusCode.OK
+    except grpc.aio.AbortError:
+        code = grpc.StatusCode(context.code())
+        raise
+    finally:
+        took = time.perf_counter() - begin
+        measured.RPC_SECONDS.record(took, call.method.lstrip("/"), code.name)
 
 
 @asynccontextmanager
@@ -116,7 +136,7 @@ async def _in_time(call: Call, context: Context) -> AsyncIterator[None]:
         yield
 
 
-LAYERS = (_traced, _in_request, _errors_mapped, _allowed, _in_time)
+LAYERS = (_traced, _measured, _in_request, _errors_mapped, _allowed, _in_time)
 
 
 class ServerLayers(ServerInterceptor):

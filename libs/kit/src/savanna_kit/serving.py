@@ -23,7 +23,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 
-from savanna_kit import crashes, errors, logs, settings, telemetry
+from savanna_kit import crashes, errors, logs, metrics, settings, telemetry
 from savanna_kit.addresses import is_loopback
 from savanna_kit.channels import MAX_MESSAGE
 from savanna_kit.interceptors import ServerLayers
@@ -118,13 +118,20 @@ async def running(services: Sequence[Parts]) -> AsyncIterator[Sequence[Parts]]:
                     task.cancel()
 
 
-async def serve(services: Sequence[Parts], *, ready: Callable[[], None] | None = None) -> None:
-    """Run services until SIGTERM or SIGINT."""
+async def serve(
+    services: Sequence[Parts],
+    *,
+    name: str = "savanna",
+    metrics_address: str = "",
+    ready: Callable[[], None] | None = None,
+) -> None:
+    """Run services as a process of this name until SIGTERM or SIGINT; what it measures is read at
+    an address, unless that is empty."""
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
-    async with running(services):
+    async with metrics.endpoint(metrics_address, name), running(services):
         for parts in services:
             log.info("service_ready", service=parts.name, addresses=parts.addresses)
         if ready is not None:
@@ -150,8 +157,9 @@ def main(kind: type[settings.ServiceSettings], build: Build) -> None:
         try:
             # Built inside the loop: channels belong to the loop that runs when they are made.
             parts = build(given)
-            telemetry.configure(f"savanna-{parts.name}")
-            await serve([parts])
+            name = f"savanna-{parts.name}"
+            telemetry.configure(name)
+            await serve([parts], name=name, metrics_address=given.metrics_address)
         except (settings.SettingsError, errors.SavannaError) as error:
             # Of the start alone: what fails while it serves comes as a group.
             sys.stderr.write(f"{error}\n")

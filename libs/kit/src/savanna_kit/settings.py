@@ -38,6 +38,13 @@ class ProcessSettings(BaseSettings):
     drain_seconds: float = Field(
         5.0, description="Seconds that calls under way get to end when the service stops."
     )
+    metrics_address: str = Field(
+        "",
+        description=(
+            "Where Prometheus reads metrics: host:port; empty for nowhere. Whoever reaches it may "
+            "read."
+        ),
+    )
 
 
 class ServiceSettings(ProcessSettings):

@@ -29,6 +29,7 @@ Every flag can be set in the environment too: SAVANNA_ALL_DATA_DIR, SAVANNA_ALL_
 So can what the services inside it are told, for example SAVANNA_ENGINE_SSH_SLOTS.
 """
 
+_NAME = "savanna-all"
 _FLAGS = {
     "SAVANNA_API_REST_LISTEN": "--rest",
     "SAVANNA_API_LISTEN": "--grpc",
@@ -71,7 +72,7 @@ async def _serve(given: AllSettings, folder: DataFolder) -> None:
     prepare_database(folder)
     with folder.sockets() as sockets:
         parts = compose(given, folder, sockets)
-        telemetry.configure("savanna-all")
+        telemetry.configure(_NAME)
         gateway: Gateway = parts[-1]  # type: ignore[assignment]  # compose puts it last
 
         def ready() -> None:
@@ -81,7 +82,9 @@ async def _serve(given: AllSettings, folder: DataFolder) -> None:
             )
             sys.stdout.flush()
 
-        await serving.serve(parts, ready=ready)
+        await serving.serve(
+            parts, name=_NAME, metrics_address=given.metrics_address, ready=ready
+        )
 
 
 def _purge(path: Path) -> None:
