@@ -385,15 +385,17 @@ class Wait(_message.Message):
         """No engine that lives has slots of the task's pool."""
         REASON_NO_SLOT: Wait._Reason.ValueType  # 6
         """All slots of its pool that its scheduler may use are taken."""
-        REASON_HAND_OUT: Wait._Reason.ValueType  # 7
+        REASON_LIMIT: Wait._Reason.ValueType  # 7
+        """All that its scheduler may use of something scarce is taken, for example of a host."""
+        REASON_HAND_OUT: Wait._Reason.ValueType  # 8
         """It lacks nothing: it is about to be handed out."""
-        REASON_RETRY: Wait._Reason.ValueType  # 8
+        REASON_RETRY: Wait._Reason.ValueType  # 9
         """It failed, and its next try has a time."""
-        REASON_NOT_YET: Wait._Reason.ValueType  # 9
+        REASON_NOT_YET: Wait._Reason.ValueType  # 10
         """It answered "not yet", and is asked again at a time."""
-        REASON_NEEDS: Wait._Reason.ValueType  # 10
+        REASON_NEEDS: Wait._Reason.ValueType  # 11
         """It needs tasks that have not succeeded."""
-        REASON_PLAN: Wait._Reason.ValueType  # 11
+        REASON_PLAN: Wait._Reason.ValueType  # 12
         """It is a plan, and plans run alone."""
 
     class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
@@ -413,15 +415,17 @@ class Wait(_message.Message):
     """No engine that lives has slots of the task's pool."""
     REASON_NO_SLOT: Wait.Reason.ValueType  # 6
     """All slots of its pool that its scheduler may use are taken."""
-    REASON_HAND_OUT: Wait.Reason.ValueType  # 7
+    REASON_LIMIT: Wait.Reason.ValueType  # 7
+    """All that its scheduler may use of something scarce is taken, for example of a host."""
+    REASON_HAND_OUT: Wait.Reason.ValueType  # 8
     """It lacks nothing: it is about to be handed out."""
-    REASON_RETRY: Wait.Reason.ValueType  # 8
+    REASON_RETRY: Wait.Reason.ValueType  # 9
     """It failed, and its next try has a time."""
-    REASON_NOT_YET: Wait.Reason.ValueType  # 9
+    REASON_NOT_YET: Wait.Reason.ValueType  # 10
     """It answered "not yet", and is asked again at a time."""
-    REASON_NEEDS: Wait.Reason.ValueType  # 10
+    REASON_NEEDS: Wait.Reason.ValueType  # 11
     """It needs tasks that have not succeeded."""
-    REASON_PLAN: Wait.Reason.ValueType  # 11
+    REASON_PLAN: Wait.Reason.ValueType  # 12
     """It is a plan, and plans run alone."""
 
     REASON_FIELD_NUMBER: _builtins.int
