@@ -37,10 +37,17 @@ def task(
     created: int = ago(60),
     started: int = 0,
     is_plan: bool = False,
+    limits: dict[str, int] | None = None,
 ) -> TaskFacts:
     kind, _, instance = key.partition("/")
     spec = TaskSpec(
-        key=key, pool=pool, title=kind.title(), instance=instance, needs=needs, is_plan=is_plan
+        key=key,
+        pool=pool,
+        title=kind.title(),
+        instance=instance,
+        needs=needs,
+        is_plan=is_plan,
+        limits=limits,
     )
     return TaskFacts(spec, state, session, failed, not_before, waiting_since, created, started)
 
@@ -73,6 +80,7 @@ def mesh(
     engines: int = 1,
     engine_alive: bool = True,
     pool: str = "ssh",
+    scarce: dict[tuple[str, str], int] | None = None,
 ) -> MeshFacts:
     lease = NOW + SECOND
     others = {f"other-{n}": SchedulerFacts(lease, True) for n in range(1, schedulers)}
@@ -85,6 +93,7 @@ def mesh(
         schedulers={OWNER: owner, **others},
         sessions={f"e{n}": session for n in range(1, engines + 1)},
         taken={(OWNER, "e1", pool): taken},
+        scarce=scarce or {},
     )
 
 
@@ -188,6 +197,16 @@ def test_a_scheduler_may_use_only_its_part_of_the_slots() -> None:
     ready = operation(task())
     assert only(ready, mesh(slots=4, taken=2)).reason == Wait.REASON_HAND_OUT
     assert only(ready, mesh(slots=4, taken=2, schedulers=2)).reason == Wait.REASON_NO_SLOT
+
+
+def test_a_task_waits_for_what_is_scarce_and_used_up() -> None:
+    ready = operation(task(created=ago(1), limits={"host/1": 2, "cloud/1": 64}))
+    for key in ((OWNER, "host/1"), ("other", "cloud/1")):
+        assert only(ready, mesh(scarce={key: 1})).reason == Wait.REASON_HAND_OUT
+    wait = only(ready, mesh(scarce={(OWNER, "host/1"): 2}))
+    assert (wait.reason, wait.message) == (Wait.REASON_LIMIT, "all 2 of host/1 are taken")
+    shared = mesh(scarce={(OWNER, "host/1"): 1}, schedulers=2)
+    assert only(ready, shared).reason == Wait.REASON_LIMIT
 
 
 def test_what_lacks_nothing_is_about_to_be_handed_out_and_strange_if_it_is_not() -> None:

@@ -203,6 +203,7 @@ def _mesh_facts(now: int, schedulers: Rows, sessions: Rows, out: Sequence[_Out])
             for row in sessions
         },
         taken=taken,
+        scarce=Counter((each.row.owner or "", key) for each in out for key in each.spec.limits),
     )
 
 

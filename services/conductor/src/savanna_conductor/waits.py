@@ -26,12 +26,18 @@ FOR_OTHERS = frozenset(
         Wait.REASON_SCHEDULER_SILENT,
         Wait.REASON_NO_ENGINE,
         Wait.REASON_NO_SLOT,
+        Wait.REASON_LIMIT,
         Wait.REASON_HAND_OUT,
     }
 )
 """Waits of what lacks nothing of its own."""
 
-READY = (Wait.REASON_NO_ENGINE, Wait.REASON_NO_SLOT, Wait.REASON_HAND_OUT)
+READY = (
+    Wait.REASON_NO_ENGINE,
+    Wait.REASON_NO_SLOT,
+    Wait.REASON_LIMIT,
+    Wait.REASON_HAND_OUT,
+)
 """Waits of tasks that lack nothing but an engine."""
 
 _SOON = 5_000_000
@@ -85,17 +91,23 @@ class SessionFacts:
 
 @dataclass(frozen=True)
 class MeshFacts:
-    """Who is there, and how much of each session is taken: by scheduler, session and pool."""
+    """Who is there, and what is taken: of each session by scheduler, session and pool; of what is
+    scarce by scheduler and key."""
 
     now: int
     schedulers: Mapping[str, SchedulerFacts]
     sessions: Mapping[str, SessionFacts]
     taken: Mapping[tuple[str, str, str], int]
+    scarce: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
     @property
     def living_schedulers(self) -> int:
         """Count the schedulers whose lease goes on."""
         return sum(each.is_alive for each in self.schedulers.values())
+
+    def part(self, whole: int) -> int:
+        """Give one scheduler's part of what all of them share."""
+        return max(1, whole // max(1, self.living_schedulers))
 
 
 @dataclass(frozen=True)
@@ -236,6 +248,9 @@ def _why_ready(operation: OperationFacts, task: TaskFacts, mesh: MeshFacts) -> _
     if not _is_free(operation.owner, pool, able, mesh):
         slots = sum(each.capacity[pool] for each in able.values())
         return _Why(Wait.REASON_NO_SLOT, f"all {slots} {pool} slots are taken", since)
+    for key, limit in sorted(task.spec.limits.items()):
+        if mesh.scarce.get((operation.owner, key), 0) >= mesh.part(limit):
+            return _Why(Wait.REASON_LIMIT, f"all {limit} of {key} are taken", since)
     message = "about to be handed out"
     if mesh.now - since > _SOON:
         message = "slots are free, and yet it is not handed out: the log of its scheduler says why"
@@ -249,8 +264,8 @@ def _is_free(
     for session_id, session in able.items():
         if not session.capacity:
             return True
-        share = max(1, session.capacity[pool] // max(1, mesh.living_schedulers))
-        if mesh.taken.get((scheduler_id, session_id, pool), 0) < share:
+        taken = mesh.taken.get((scheduler_id, session_id, pool), 0)
+        if taken < mesh.part(session.capacity[pool]):
             return True
     return False
 
