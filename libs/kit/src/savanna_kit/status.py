@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 DOMAIN = "savanna"
 
+_CUT = "RST_STREAM"
+"""What gRPC says of a stream that a proxy cut because the server behind it has died: by the rules
+an internal error (gRPC over HTTP/2, "Errors"), in truth a lost connection."""
+
 _CODES: dict[type[errors.SavannaError], grpc.StatusCode] = {
     errors.InvalidArgument: grpc.StatusCode.INVALID_ARGUMENT,
     errors.NotFound: grpc.StatusCode.NOT_FOUND,
@@ -74,6 +78,8 @@ def from_rpc_error(failure: grpc.RpcError) -> errors.SavannaError:
     ``Internal``."""
     code = failure.code()
     kind = _CLASSES.get(code, errors.Internal)
+    if kind is errors.Internal and _CUT in (failure.details() or ""):
+        kind = errors.Unavailable
     error = kind(failure.details() or code.name)
     # rpc_status offers no public way for asynchronous calls on every version; the trailer is the
     # contract. Any: of pairs, whatever class grpc gives them.
