@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from savanna.cluster.v1 import orphan_pb2 as savanna_dot_cluster_dot_v1_dot_orphan__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#savanna/api/v1/orphan_service.proto\x12\x0esavanna.api.v1\x1a\x1fsavanna/cluster/v1/orphan.proto\"\x14\n\x12ListOrphansRequest\"B\n\x13ListOrphansResponse\x12+\n\x07orphans\x18\x01 \x03(\x0b\x32\x1a.savanna.cluster.v1.Orphan\" \n\x12\x43leanOrphanRequest\x12\n\n\x02id\x18\x01 \x01(\t\"H\n\x13\x43leanOrphanResponse\x12\x31\n\x07outcome\x18\x01 \x01(\x0e\x32 .savanna.cluster.v1.CleanOutcome2\xbf\x01\n\rOrphanService\x12V\n\x0bListOrphans\x12\".savanna.api.v1.ListOrphansRequest\x1a#.savanna.api.v1.ListOrphansResponse\x12V\n\x0b\x43leanOrphan\x12\".savanna.api.v1.CleanOrphanRequest\x1a#.savanna.api.v1.CleanOrphanResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#savanna/api/v1/orphan_service.proto\x12\x0esavanna.api.v1\x1a\x1fsavanna/cluster/v1/orphan.proto\"\x14\n\x12ListOrphansRequest\"[\n\x13ListOrphansResponse\x12+\n\x07orphans\x18\x01 \x03(\x0b\x32\x1a.savanna.cluster.v1.Orphan\x12\x17\n\x0f\x66oreign_servers\x18\x02 \x01(\x05\" \n\x12\x43leanOrphanRequest\x12\n\n\x02id\x18\x01 \x01(\t\"H\n\x13\x43leanOrphanResponse\x12\x31\n\x07outcome\x18\x01 \x01(\x0e\x32 .savanna.cluster.v1.CleanOutcome2\xbf\x01\n\rOrphanService\x12V\n\x0bListOrphans\x12\".savanna.api.v1.ListOrphansRequest\x1a#.savanna.api.v1.ListOrphansResponse\x12V\n\x0b\x43leanOrphan\x12\".savanna.api.v1.CleanOrphanRequest\x1a#.savanna.api.v1.CleanOrphanResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,11 +35,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTORPHANSREQUEST']._serialized_start=88
   _globals['_LISTORPHANSREQUEST']._serialized_end=108
   _globals['_LISTORPHANSRESPONSE']._serialized_start=110
-  _globals['_LISTORPHANSRESPONSE']._serialized_end=176
-  _globals['_CLEANORPHANREQUEST']._serialized_start=178
-  _globals['_CLEANORPHANREQUEST']._serialized_end=210
-  _globals['_CLEANORPHANRESPONSE']._serialized_start=212
-  _globals['_CLEANORPHANRESPONSE']._serialized_end=284
-  _globals['_ORPHANSERVICE']._serialized_start=287
-  _globals['_ORPHANSERVICE']._serialized_end=478
+  _globals['_LISTORPHANSRESPONSE']._serialized_end=201
+  _globals['_CLEANORPHANREQUEST']._serialized_start=203
+  _globals['_CLEANORPHANREQUEST']._serialized_end=235
+  _globals['_CLEANORPHANRESPONSE']._serialized_start=237
+  _globals['_CLEANORPHANRESPONSE']._serialized_end=309
+  _globals['_ORPHANSERVICE']._serialized_start=312
+  _globals['_ORPHANSERVICE']._serialized_end=503
 # @@protoc_insertion_point(module_scope)

@@ -26,7 +26,7 @@ from savanna.cluster.v1 import cloud_pb2 as savanna_dot_cluster_dot_v1_dot_cloud
 from savanna.cluster.v1 import orphan_pb2 as savanna_dot_cluster_dot_v1_dot_orphan__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%savanna/engine/v1/cloud_service.proto\x12\x11savanna.engine.v1\x1a\x1esavanna/cluster/v1/cloud.proto\x1a\x1fsavanna/cluster/v1/orphan.proto\"\'\n\x11GetCatalogRequest\x12\x12\n\nproject_id\x18\x01 \x01(\t\"G\n\x12GetCatalogResponse\x12\x31\n\x07\x63\x61talog\x18\x01 \x01(\x0b\x32 .savanna.cluster.v1.CloudCatalog\"\x14\n\x12ListOrphansRequest\"B\n\x13ListOrphansResponse\x12+\n\x07orphans\x18\x01 \x03(\x0b\x32\x1a.savanna.cluster.v1.Orphan\" \n\x12\x43leanOrphanRequest\x12\n\n\x02id\x18\x01 \x01(\t\"H\n\x13\x43leanOrphanResponse\x12\x31\n\x07outcome\x18\x01 \x01(\x0e\x32 .savanna.cluster.v1.CleanOutcome2\xa5\x02\n\x0c\x43loudService\x12Y\n\nGetCatalog\x12$.savanna.engine.v1.GetCatalogRequest\x1a%.savanna.engine.v1.GetCatalogResponse\x12\\\n\x0bListOrphans\x12%.savanna.engine.v1.ListOrphansRequest\x1a&.savanna.engine.v1.ListOrphansResponse\x12\\\n\x0b\x43leanOrphan\x12%.savanna.engine.v1.CleanOrphanRequest\x1a&.savanna.engine.v1.CleanOrphanResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%savanna/engine/v1/cloud_service.proto\x12\x11savanna.engine.v1\x1a\x1esavanna/cluster/v1/cloud.proto\x1a\x1fsavanna/cluster/v1/orphan.proto\"\'\n\x11GetCatalogRequest\x12\x12\n\nproject_id\x18\x01 \x01(\t\"G\n\x12GetCatalogResponse\x12\x31\n\x07\x63\x61talog\x18\x01 \x01(\x0b\x32 .savanna.cluster.v1.CloudCatalog\"\x14\n\x12ListOrphansRequest\"[\n\x13ListOrphansResponse\x12+\n\x07orphans\x18\x01 \x03(\x0b\x32\x1a.savanna.cluster.v1.Orphan\x12\x17\n\x0f\x66oreign_servers\x18\x02 \x01(\x05\" \n\x12\x43leanOrphanRequest\x12\n\n\x02id\x18\x01 \x01(\t\"H\n\x13\x43leanOrphanResponse\x12\x31\n\x07outcome\x18\x01 \x01(\x0e\x32 .savanna.cluster.v1.CleanOutcome2\xa5\x02\n\x0c\x43loudService\x12Y\n\nGetCatalog\x12$.savanna.engine.v1.GetCatalogRequest\x1a%.savanna.engine.v1.GetCatalogResponse\x12\\\n\x0bListOrphans\x12%.savanna.engine.v1.ListOrphansRequest\x1a&.savanna.engine.v1.ListOrphansResponse\x12\\\n\x0b\x43leanOrphan\x12%.savanna.engine.v1.CleanOrphanRequest\x1a&.savanna.engine.v1.CleanOrphanResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,11 +40,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTORPHANSREQUEST']._serialized_start=239
   _globals['_LISTORPHANSREQUEST']._serialized_end=259
   _globals['_LISTORPHANSRESPONSE']._serialized_start=261
-  _globals['_LISTORPHANSRESPONSE']._serialized_end=327
-  _globals['_CLEANORPHANREQUEST']._serialized_start=329
-  _globals['_CLEANORPHANREQUEST']._serialized_end=361
-  _globals['_CLEANORPHANRESPONSE']._serialized_start=363
-  _globals['_CLEANORPHANRESPONSE']._serialized_end=435
-  _globals['_CLOUDSERVICE']._serialized_start=438
-  _globals['_CLOUDSERVICE']._serialized_end=731
+  _globals['_LISTORPHANSRESPONSE']._serialized_end=352
+  _globals['_CLEANORPHANREQUEST']._serialized_start=354
+  _globals['_CLEANORPHANREQUEST']._serialized_end=386
+  _globals['_CLEANORPHANRESPONSE']._serialized_start=388
+  _globals['_CLEANORPHANRESPONSE']._serialized_end=460
+  _globals['_CLOUDSERVICE']._serialized_start=463
+  _globals['_CLOUDSERVICE']._serialized_end=756
 # @@protoc_insertion_point(module_scope)

@@ -90,6 +90,11 @@ class ListOrphansResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ORPHANS_FIELD_NUMBER: _builtins.int
+    FOREIGN_SERVERS_FIELD_NUMBER: _builtins.int
+    foreign_servers: _builtins.int
+    """How many servers the cloud holds that another deployment of Savanna made, or one that did not write its id on them. They are never
+    listed and never removed.
+    """
     @_builtins.property
     def orphans(self) -> _containers.RepeatedCompositeFieldContainer[_orphan_pb2.Orphan]:
         """The orphans, oldest first."""
@@ -98,10 +103,11 @@ class ListOrphansResponse(_message.Message):
         self,
         *,
         orphans: _abc.Iterable[_orphan_pb2.Orphan] | None = ...,
+        foreign_servers: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["orphans", b"orphans"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["foreign_servers", b"foreign_servers", "orphans", b"orphans"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
