@@ -108,6 +108,7 @@ class CloudService(cloud_service_pb2_grpc.CloudServiceServicer):
 
     def __init__(self) -> None:
         self.orphans: list[orphan_pb2.Orphan] = []
+        self.foreign_servers = 0
         self.stuck: set[str] = set()
         self.slow: set[str] = set()
         self.alive: set[str] = set()
@@ -144,7 +145,9 @@ class CloudService(cloud_service_pb2_grpc.CloudServiceServicer):
     async def ListOrphans(
         self, request: cloud_service_pb2.ListOrphansRequest, context: object
     ) -> cloud_service_pb2.ListOrphansResponse:
-        return cloud_service_pb2.ListOrphansResponse(orphans=self.orphans)
+        return cloud_service_pb2.ListOrphansResponse(
+            orphans=self.orphans, foreign_servers=self.foreign_servers
+        )
 
     async def CleanOrphan(
         self, request: cloud_service_pb2.CleanOrphanRequest, context: object

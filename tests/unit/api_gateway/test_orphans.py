@@ -32,8 +32,10 @@ async def test_orphans_are_listed_and_removed(front: Front) -> None:
     for name in ("s1", "s2", "s3"):
         front.cloud.leave(name)
     front.cloud.slow = {"s2"}
+    front.cloud.foreign_servers = 2
     listed = await front.orphans.ListOrphans(ListOrphansRequest())
     assert [each.id for each in listed.orphans] == ["s1", "s2", "s3"]
+    assert listed.foreign_servers == 2
     outcomes = [
         (await front.orphans.CleanOrphan(CleanOrphanRequest(id=each))).outcome
         for each in ("s1", "s2", "s1")

@@ -151,7 +151,8 @@ async def test_a_young_server_is_no_orphan_until_its_grace_is_over(room: Room) -
 async def test_what_others_made_is_none_of_our_business(room: Room) -> None:
     room.has("i1", deployment="d2")
     room.has("i2", deployment="")
-    assert await room.orphans() == []
+    listed = await room.front.ListOrphans(ListOrphansRequest())
+    assert (list(listed.orphans), listed.foreign_servers) == ([], 2)
     for name in ("i1", "i2"):
         with pytest.raises(errors.FailedPrecondition, match="deployment of Savanna"):
             await room.clean(f"server-{name}")

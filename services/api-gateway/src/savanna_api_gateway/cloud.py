@@ -9,7 +9,7 @@ from savanna.engine.v1 import cloud_service_pb2, cloud_service_pb2_grpc
 from savanna_kit import errors, logs
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping
     from typing import TypeVar
 
     import grpc
@@ -62,17 +62,16 @@ class Cloud:
             return None
         return catalog
 
-    async def orphans(self) -> Sequence[orphan_pb2.Orphan]:
+    async def orphans(self) -> cloud_service_pb2.ListOrphansResponse:
         """List what was left in the cloud and belongs to nobody.
 
         Raises ``Unavailable``.
         """
         request = cloud_service_pb2.ListOrphansRequest()
-        response = await self._first(
+        return await self._first(
             lambda stub: stub.ListOrphans(request, timeout=_ORPHAN_SECONDS),
             "compares the cloud with what is stored",
         )
-        return response.orphans
 
     async def clean_orphan(self, server_id: str) -> orphan_pb2.CleanOutcome.ValueType:
         """Remove what was left in the cloud.

@@ -17,6 +17,15 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Found:
+    """What a look at the cloud has found: orphans, and how many servers are not of this
+    deployment."""
+
+    orphans: tuple[Orphan, ...] = ()
+    foreign: int = 0
+
+
+@dataclass(frozen=True)
 class Known:
     """What the conductor knows of, asked after the cloud was."""
 

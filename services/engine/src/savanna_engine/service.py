@@ -48,7 +48,8 @@ class CloudService(stubs.CloudServiceServicer):
         ],
     ) -> messages.ListOrphansResponse:
         """Compare the cloud with the conductor."""
-        return messages.ListOrphansResponse(orphans=await self._sweeper.look())
+        found = await self._sweeper.look()
+        return messages.ListOrphansResponse(orphans=found.orphans, foreign_servers=found.foreign)
 
     async def CleanOrphan(
         self,

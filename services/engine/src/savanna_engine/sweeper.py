@@ -14,11 +14,10 @@ from savanna.cluster.v1.orphan_pb2 import (
     CLEAN_OUTCOME_REMOVED,
     CLEAN_OUTCOME_REMOVING,
     CleanOutcome,
-    Orphan,
 )
 from savanna.conductor.v1.facts_service_pb2 import ListInstanceIdsRequest
 from savanna_engine.cloud.errors import CloudError
-from savanna_engine.orphans import Known, objection, orphan
+from savanna_engine.orphans import Found, Known, objection, orphan
 from savanna_engine.steps.threads import run_whole
 from savanna_kit import errors, logs
 
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from random import Random
     from typing import TypeVar
 
+    from savanna.cluster.v1.orphan_pb2 import Orphan
     from savanna.conductor.v1.facts_service_pb2_grpc import FactsServiceAsyncStub
     from savanna_engine.cloud.base import Cloud, Server
     from savanna_engine.settings import EngineSettings
@@ -64,8 +64,8 @@ class Sweeper:
         self._look_threads = look_threads
         self._cloud_threads = cloud_threads
 
-    async def look(self) -> list[Orphan]:
-        """List the orphans, oldest first.
+    async def look(self) -> Found:
+        """Look for orphans; they come oldest first.
 
         Raises ``Unavailable`` when the cloud or the conductor does not answer.
         """
@@ -74,14 +74,16 @@ class Sweeper:
         # just being made. The other way round, whatever is begun in between looks like an orphan.
         servers = await self._ask(self._look_threads, self._cloud.find_servers)
         known = await self._known(servers)
+        foreign = sum(each.deployment_id != known.deployment_id for each in servers)
         suspects = [each for each in servers if not self._objection(each, known)]
         if not suspects:
-            return []
+            return Found(foreign=foreign)
         # What was removed in between was listed too, and is known no more: look once again.
         again = await self._ask(self._look_threads, self._cloud.find_servers)
         there = {each.provider_id for each in again}
         found = [orphan(each, known) for each in suspects if each.provider_id in there]
-        return sorted(found, key=lambda each: each.create_time.ToNanoseconds())
+        found.sort(key=lambda each: each.create_time.ToNanoseconds())
+        return Found(tuple(found), foreign)
 
     async def clean(self, server_id: str) -> CleanOutcome.ValueType:
         """Remove an orphan, and with the last one of a cluster what its servers shared.
@@ -184,20 +186,22 @@ class Rounds:
         what there is.
         """
         found = await self._sweeper.look()
-        if not found:
-            log.info("sweep_ended", orphans=0)
+        number = len(found.orphans)
+        if not number:
+            log.info("sweep_ended", orphans=0, foreign=found.foreign)
             return
-        is_cleaned = len(found) <= self._clean_most
+        is_cleaned = number <= self._clean_most
         failed = 0
         if is_cleaned:
-            for each in found:
+            for each in found.orphans:
                 failed += not await self._clean(each)
         log.warning(
             "sweep_ended",
-            orphans=len(found),
-            cleaned=len(found) - failed if is_cleaned else 0,
+            orphans=number,
+            foreign=found.foreign,
+            cleaned=number - failed if is_cleaned else 0,
             failed=failed,
-            server_ids=[each.id for each in found[:_MOST_NAMED]],
+            server_ids=[each.id for each in found.orphans[:_MOST_NAMED]],
             next="" if is_cleaned and not failed else "savanna orphans list",
         )
 

@@ -64,11 +64,16 @@ async def list_orphans(session: Session, form: Form) -> None:
     if form is not Form.TABLE:
         session.show_message(form, answer)
         return
-    if not answer.orphans:
+    if answer.orphans:
+        _show(session, answer.orphans)
+        session.say("remove them: savanna orphans clean ID..., or --all", style="dim")
+    else:
         session.out.print(_NONE)
-        return
-    _show(session, answer.orphans)
-    session.say("remove them: savanna orphans clean ID..., or --all", style="dim")
+    if answer.foreign_servers:
+        session.say(
+            f"not counting {answer.foreign_servers} that other deployments of Savanna made",
+            style="dim",
+        )
 
 
 @orphans.command("clean")

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from savanna.cluster.v1.orphan_pb2 import CleanOutcome
 from savanna_api_gateway.core.operators import require_operator
 from savanna_kit import errors, logs
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from savanna.cluster.v1 import orphan_pb2
+    from savanna.engine.v1 import cloud_service_pb2
     from savanna_api_gateway.cloud import Cloud
     from savanna_kit.context import RequestContext
 
@@ -23,7 +22,7 @@ class Orphans:
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
 
-    async def all(self, caller: RequestContext) -> Sequence[orphan_pb2.Orphan]:
+    async def all(self, caller: RequestContext) -> cloud_service_pb2.ListOrphansResponse:
         """List them, oldest first.
 
         Raises ``PermissionDenied`` and ``Unavailable``.
@@ -31,9 +30,7 @@ class Orphans:
         require_operator(caller, "looking for orphans")
         return await self._cloud.orphans()
 
-    async def clean(
-        self, caller: RequestContext, server_id: str
-    ) -> orphan_pb2.CleanOutcome.ValueType:
+    async def clean(self, caller: RequestContext, server_id: str) -> CleanOutcome.ValueType:
         """Remove one, if it still is one.
 
         Raises ``PermissionDenied``, ``InvalidArgument`` without an id, ``FailedPrecondition`` and
@@ -46,5 +43,10 @@ class Orphans:
                 reason="INVALID_DATA",
             )
         outcome = await self._cloud.clean_orphan(server_id)
-        log.info("orphan_cleaned", server_id=server_id, user_id=caller.user_id, outcome=outcome)
+        log.info(
+            "orphan_cleaned_by_wish",
+            server_id=server_id,
+            user_id=caller.user_id,
+            outcome=CleanOutcome.Name(outcome),
+        )
         return outcome

@@ -22,7 +22,8 @@ class OrphanServicer(orphan_service_pb2_grpc.OrphanServiceServicer):
         self, request: pb.ListOrphansRequest, context: object
     ) -> pb.ListOrphansResponse:
         """List them."""
-        return pb.ListOrphansResponse(orphans=await self._orphans.all(current()))
+        found = await self._orphans.all(current())
+        return pb.ListOrphansResponse(orphans=found.orphans, foreign_servers=found.foreign_servers)
 
     async def CleanOrphan(
         self, request: pb.CleanOrphanRequest, context: object

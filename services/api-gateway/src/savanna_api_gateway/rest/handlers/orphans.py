@@ -36,7 +36,8 @@ class OrphanRoutes:
     async def index(self, call: Call) -> Json:
         """List them, oldest first."""
         wish = paging.wish({"sort_by": "created_at", **call.query}, _SORTABLE)
-        page = paging.page(await self._orphans.all(call.caller), wish, ORPHAN.show_field)
+        found = await self._orphans.all(call.caller)
+        page = paging.page(found.orphans, wish, ORPHAN.show_field)
         return page.wrapped("orphans", [ORPHAN.show(each) for each in page.things])
 
     async def clean(self, call: Call) -> Json:
