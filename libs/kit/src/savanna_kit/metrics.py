@@ -111,10 +111,8 @@ class Histogram(Metric["api.Histogram"]):
         )
 
 
-class Gauge(Metric["api.ObservableGauge"]):
-    """How much there is now; asked for when somebody looks, so that it costs nothing before."""
-
-    kind = "gauge"
+class _Read(Metric[Instrument]):
+    """Something that is asked for when somebody looks, so that it costs nothing before."""
 
     def __init__(self, name: str, description: str, *, labels: tuple[str, ...] = ()) -> None:
         super().__init__(name, description, labels=labels)
@@ -132,11 +130,6 @@ class Gauge(Metric["api.ObservableGauge"]):
         finally:
             self._reads.remove(read)
 
-    def _make(self, meter: api.Meter) -> api.ObservableGauge:
-        return meter.create_observable_gauge(
-            self.name, callbacks=[self._observe], description=self.description
-        )
-
     def _observe(self, options: api.CallbackOptions) -> Iterable[api.Observation]:
         from opentelemetry.metrics import Observation
 
@@ -144,6 +137,28 @@ class Gauge(Metric["api.ObservableGauge"]):
         for read in self._reads:
             for values, value in read().items():
                 yield Observation(value, self._labelled(values))
+
+
+class Gauge(_Read["api.ObservableGauge"]):
+    """How much there is now."""
+
+    kind = "gauge"
+
+    def _make(self, meter: api.Meter) -> api.ObservableGauge:
+        return meter.create_observable_gauge(
+            self.name, callbacks=[self._observe], description=self.description
+        )
+
+
+class Total(_Read["api.ObservableCounter"]):
+    """How much there ever was, counted by whoever is asked; its name ends with ``_total``."""
+
+    kind = "counter"
+
+    def _make(self, meter: api.Meter) -> api.ObservableCounter:
+        return meter.create_observable_counter(
+            self.name, callbacks=[self._observe], description=self.description
+        )
 
 
 class _State:

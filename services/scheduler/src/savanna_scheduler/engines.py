@@ -11,6 +11,7 @@ from savanna.conductor.v1 import execution_service_pb2 as execution
 from savanna.scheduler.v1 import scheduler_service_pb2 as stream
 from savanna_kit import errors, logs
 from savanna_scheduler.core import events
+from savanna_scheduler.offers import Offers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +34,7 @@ class Engines:
         conductor: execution_service_pb2_grpc.ExecutionServiceAsyncStub,
         feed: Callable[[events.Event], None],
     ) -> None:
+        self.offers = Offers()
         self._conductor = conductor
         self._feed = feed
         self._outboxes: dict[str, Outbox] = {}
@@ -69,6 +71,7 @@ class Engines:
         """Note that a stream has ended, unless another has taken its place."""
         if self._outboxes.get(session_id) is outbox:
             del self._outboxes[session_id]
+            self.offers.forget(session_id)
             self._feed(events.Disconnected(session_id))
 
     def send(self, session_id: str, message: stream.ConnectResponse) -> None:
@@ -80,6 +83,7 @@ class Engines:
             log.warning("engine_drained", session_id=session_id, reason=message.distrust.reason)
         if not message.HasField("done_ack"):
             outbox.put_nowait(message)
+            self.offers.made(session_id, message.run)
             return
         # Nobody waits for these: a few of them go in one message.
         if not self._acks:
@@ -134,6 +138,7 @@ class Engines:
 
     def _end(self, session_id: str) -> None:
         self._acknowledge()
+        self.offers.forget(session_id)
         outbox = self._outboxes.pop(session_id, None)
         if outbox is not None:
             outbox.put_nowait(None)

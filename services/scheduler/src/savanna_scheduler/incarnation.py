@@ -14,6 +14,7 @@ from google.protobuf.duration_pb2 import Duration
 from savanna.conductor.v1 import execution_service_pb2 as execution
 from savanna_kit import crashes, errors, logs
 from savanna_kit.retry import Backoff
+from savanna_scheduler import metrics
 from savanna_scheduler.core import events
 from savanna_scheduler.core.scheduler import SchedulerCore
 from savanna_scheduler.engines import Engines
@@ -53,7 +54,10 @@ class Incarnation:
         self._conductor = conductor
         self._given = given
         self._chance = chance
-        self._core = SchedulerCore(scheduler_id, policy, chance)
+        self.core = SchedulerCore(scheduler_id, policy, chance)
+        self.lease_until = time.monotonic()
+        """When its lease ends if it is not renewed, in monotonic seconds."""
+
         self._commits: asyncio.Queue[events.Commit] = asyncio.Queue()
         self._committing = False
         self._handing_over = False
@@ -90,7 +94,7 @@ class Incarnation:
         if self._over.is_set():
             return
         try:
-            commands = self._core.handle(event, time.monotonic())
+            commands = self.core.handle(event, time.monotonic())
         except Exception as error:
             # Memory may be wrong now; the database is not.
             log.exception("core_broke", scheduler_id=self.id)
@@ -153,11 +157,14 @@ class Incarnation:
                 await asyncio.sleep(_BACKOFF.delay(attempt, self._chance.random()))
 
     async def _renew_lease(self, address: str) -> float:
+        asked = time.monotonic()
         answer = await self._conductor.RenewScheduler(
             execution.RenewSchedulerRequest(scheduler_id=self.id, address=address), timeout=5
         )
         self.feed(events.Peers(max(1, answer.living_schedulers)))
-        return answer.lease.ToMilliseconds() / 1000
+        lease = answer.lease.ToMilliseconds() / 1000
+        self.lease_until = asked + lease
+        return lease
 
     async def _keep_lease(self, address: str, lease: float) -> None:
         while True:
@@ -177,7 +184,7 @@ class Incarnation:
         while not self._handing_over:
             known = [
                 graph.id
-                for graph in self._core.operations.values()
+                for graph in self.core.operations.values()
                 if graph.operation.cancel_requested
             ]
             request = execution.ClaimRequest(scheduler_id=self.id, wait=wait, known_cancels=known)
@@ -210,6 +217,7 @@ class Incarnation:
                 scheduler_id=self.id, number=command.number, changes=command.changes
             )
             crashes.here("scheduler.commit.before")
+            begin = time.perf_counter()
             try:
                 answer = await self._conductor.Commit(request, timeout=20)
             except errors.Aborted:
@@ -224,6 +232,8 @@ class Incarnation:
                 self.finish(f"a commit was refused: {error}")
             else:
                 crashes.here("scheduler.commit.after")
+                metrics.COMMIT_SECONDS.record(time.perf_counter() - begin)
+                metrics.COMMIT_CHANGES.record(len(command.changes))
                 attempt = 0
                 self._feed_settled(events.Committed(command.number, answer.verdicts))
 
@@ -234,7 +244,7 @@ class Incarnation:
             self._settled.set()
 
     def _set_timer(self) -> None:
-        due = self._core.next_timer()
+        due = self.core.next_timer()
         if due == self._due:
             return
         self._due = due

@@ -9,6 +9,7 @@ from savanna.conductor.v1 import execution_service_pb2_grpc
 from savanna.scheduler.v1 import scheduler_service_pb2_grpc
 from savanna_kit import serving
 from savanna_kit.channels import connect
+from savanna_scheduler.readings import readings
 from savanna_scheduler.service import SchedulerService
 from savanna_scheduler.settings import SchedulerSettings
 
@@ -24,7 +25,7 @@ def build(given: SchedulerSettings) -> serving.Parts:
     channel = connect(given.conductor)
     stub = execution_service_pb2_grpc.ExecutionServiceStub(channel)
     service = SchedulerService(stub, given, lambda: given.advertise or parts.addresses[0])
-    parts.resources.append(_closing(channel))
+    parts.resources.extend([_closing(channel), readings(service)])
     parts.loops.append(service.run)
     parts.drains.append(service.drain)
     parts.served.append(

@@ -13,6 +13,7 @@ from savanna.scheduler.v1 import scheduler_service_pb2 as stream
 from savanna.scheduler.v1 import scheduler_service_pb2_grpc
 from savanna_kit import errors, logs
 from savanna_kit.retry import Backoff
+from savanna_scheduler import metrics
 from savanna_scheduler.core import events
 from savanna_scheduler.core.policy import Policy
 from savanna_scheduler.incarnation import Incarnation, IncarnationOver
@@ -51,6 +52,7 @@ class SchedulerService(scheduler_service_pb2_grpc.SchedulerServiceServicer):
         self._incarnation: Incarnation | None = None
         self._ending = False
         self._chance = Random()
+        self._stale_before = 0
 
     async def run(self) -> None:
         """Live one life after the other until the service ends."""
@@ -63,6 +65,7 @@ class SchedulerService(scheduler_service_pb2_grpc.SchedulerServiceServicer):
                 await asyncio.sleep(_REST.delay(short or 1, self._chance.random()))
 
     async def _live(self) -> None:
+        self._stale_before = self.stale_results
         incarnation = self._incarnation = Incarnation(
             str(uuid.uuid4()),
             self._conductor,
@@ -70,6 +73,7 @@ class SchedulerService(scheduler_service_pb2_grpc.SchedulerServiceServicer):
             policy=Policy(),
             chance=self._chance,
         )
+        metrics.LIVES.add()
         log.info("scheduler_started", scheduler_id=incarnation.id)
         try:
             await incarnation.live(self._address())
@@ -77,6 +81,17 @@ class SchedulerService(scheduler_service_pb2_grpc.SchedulerServiceServicer):
             if not self._ending:
                 log.warning("scheduler_over", scheduler_id=incarnation.id, reason=str(over))
                 await incarnation.release()
+
+    @property
+    def living(self) -> Incarnation | None:
+        """Give the incarnation that lives, or lived last; None before the first."""
+        return self._incarnation
+
+    @property
+    def stale_results(self) -> int:
+        """Count the results that were dropped in all lives."""
+        lives = self._incarnation
+        return self._stale_before + (lives.core.stale_results if lives is not None else 0)
 
     async def drain(self) -> None:
         """Hand over before the process ends."""
@@ -143,11 +158,16 @@ def _take(
         incarnation.engines.beat(session, request.beat.number)
     elif kind == "credit":
         incarnation.feed(events.Credit(session_id, dict(request.credit.slots)))
+    elif kind == "accepted":
+        incarnation.engines.offers.heard(session_id, request.accepted.attempts)
     elif kind == "done":
+        offers = (each.attempt for each in request.done.results)
+        incarnation.engines.offers.heard(session_id, offers)
         incarnation.feed(events.Done(session_id, list(request.done.results)))
     elif kind == "refused":
         refused = request.refused
         attempt = refused.attempt
+        incarnation.engines.offers.heard(session_id, [attempt])
         incarnation.feed(events.Refused(session_id, attempt.task_id, attempt.epoch, refused.reason))
     elif kind == "goodbye":
         incarnation.feed(events.Leaving(session_id))

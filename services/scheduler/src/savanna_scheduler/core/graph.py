@@ -56,6 +56,9 @@ class TaskNode:
     missing: int = 0
     """Needs that have not succeeded."""
 
+    ready_at: float = 0.0
+    """Since when it lacks nothing but an engine."""
+
     not_before: float = 0.0
     alarm: float = 0.0
     """The time at which it was last arranged to be woken."""

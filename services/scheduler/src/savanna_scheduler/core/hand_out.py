@@ -12,6 +12,8 @@ from savanna_scheduler.core.ready import ReadyTasks
 from savanna_scheduler.core.scarce import Scarce
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from savanna_scheduler.core.scheduler import SchedulerCore
     from savanna_scheduler.core.sessions import Session
 
@@ -29,6 +31,12 @@ class HandOut:
     def add(self, node: TaskNode) -> None:
         """Take a task that is ready."""
         self._ready[node.spec.pool].push(node)
+
+    def waiting(self) -> Iterator[TaskNode]:
+        """Give the tasks that lack nothing but an engine or what is scarce, in no order."""
+        for ready in self._ready.values():
+            yield from ready
+        yield from self.scarce.waiting()
 
     def go_on(self) -> None:
         """Hand out all that can be handed out now."""

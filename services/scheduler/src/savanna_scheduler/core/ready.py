@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from savanna_scheduler.core.graph import Phase
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from savanna_scheduler.core.graph import TaskNode
 
@@ -34,6 +34,9 @@ class Tasks:
         """Add a task."""
         self._count += 1
         heapq.heappush(self._heap, (-node.spec.priority, self._count, node))
+
+    def __iter__(self) -> Iterator[TaskNode]:
+        return (node for _, _, node in self._heap if node.phase is Phase.READY)
 
     def pop(self) -> TaskNode | None:
         """Take the next one; None when it is not ready any more."""
@@ -79,6 +82,9 @@ class Turns(Generic[Queue]):
             heapq.heappush(self._order, (turn.passed, name))
         turn.queue.push(node)
 
+    def __iter__(self) -> Iterator[TaskNode]:
+        return (node for turn in self._turns.values() for node in turn.queue)
+
     def pop(self) -> TaskNode | None:
         """Take the next task of who is next; None when it is not ready any more, which uses up no
         turn."""
@@ -115,6 +121,9 @@ class ReadyTasks:
     def push(self, node: TaskNode) -> None:
         """Add a ready task."""
         self._projects.push(node)
+
+    def __iter__(self) -> Iterator[TaskNode]:
+        return iter(self._projects)
 
     def pop(self) -> TaskNode | None:
         """Take the next task that is still ready; None when there is none."""

@@ -26,6 +26,10 @@ class Scarce:
         self._limits: dict[str, int] = {}
         """By key, as the newest task that waits for it says."""
 
+    def waiting(self) -> Iterator[TaskNode]:
+        """Give those that wait, in no order."""
+        return (node for each in self._waiting.values() for node in each)
+
     def lacks(self, node: TaskNode) -> str:
         """Give a key of which nothing is left for a task; empty when it has all it takes."""
         for key, limit in node.limits.items():

@@ -53,6 +53,9 @@ class SchedulerCore:
         self._past: OrderedDict[str, None] = OrderedDict()
         self._again: events.Commit | None = None
         self._abandoned = ""
+        self.stale_results = 0
+        """Results that were dropped."""
+
         self._handlers: dict[type, Callable[..., None]] = {
             events.Claimed: self._claimed,
             events.CancelRequested: self._cancel_requested,
@@ -123,6 +126,7 @@ class SchedulerCore:
                 self.timers.at(node.not_before, lambda: self.make_ready(node))
         elif node.phase is Phase.WAITING:
             node.phase = Phase.READY
+            node.ready_at = self.now
             self.hand_out.add(node)
 
     def release(self, node: TaskNode) -> None:
@@ -268,6 +272,7 @@ class SchedulerCore:
             if node is not None:
                 self.results.take(node, result)
             elif self._is_past(*attempt):
+                self.stale_results += 1
                 self.outbox.acknowledge(event.session_id, *attempt)
 
     def _is_past(self, task_id: str, epoch: int) -> bool:
