@@ -214,6 +214,22 @@ async def test_an_operation_is_shown_as_a_tree(stage: Stage, shell: Shell) -> No
     assert len((await shell("operation", "show", operation, "-o", "json")).data["tasks"]) == 14
 
 
+async def test_an_operation_whose_steps_were_removed_says_until_when_they_were_kept(
+    stage: Stage, shell: Shell
+) -> None:
+    await watched(stage, shell)
+    [operation] = stage.memory.operations.values()
+    stage.operations.tasks[operation.id] = []
+    stage.memory.journal.clear()
+    operation.purge_time.FromJsonString("2026-03-31T23:59:00Z")
+    result = await shell("operation", "show", operation.id)
+    lines = result.out.splitlines()
+    assert lines[0].startswith("launch of demo  succeeded  3.5 s")
+    assert lines[1] == "└── it had 13 steps; they were kept until 2026-03-31 23:59 UTC"
+    again = await shell("operation", "watch", operation.id)
+    assert (again.code, "is Active after 3.5 s" in again.out) == (0, True)
+
+
 async def test_operations_are_listed_watched_and_cancelled(stage: Stage, shell: Shell) -> None:
     await watched(stage, shell, fails=True)
     [operation] = stage.memory.operations

@@ -11,6 +11,7 @@ from savanna.conductor.v1 import cluster_service_pb2_grpc
 from savanna.operation.v1.operation_pb2 import JournalEntry, Operation, TaskHistory
 from savanna_api_gateway.main import build
 from savanna_api_gateway.settings import ApiSettings
+from savanna_client import OPERATION_ENDED
 from savanna_kit import serving
 from savanna_kit.settings import load
 from tests.unit.api_gateway import memory, memory_of_work, neighbours
@@ -41,7 +42,8 @@ class Operations(memory_of_work.OperationService):
         self, request: pb.WatchJournalRequest, context: object
     ) -> AsyncIterator[pb.WatchJournalResponse]:
         self.asked.append(request.after_sequence)
-        self._get(pb.OwnedName(project_id=request.project_id, id=request.operation_id))
+        name = pb.OwnedName(project_id=request.project_id, id=request.operation_id)
+        operation = self._get(name)
         position = request.after_sequence
         while True:
             self.changed.clear()
@@ -54,6 +56,8 @@ class Operations(memory_of_work.OperationService):
             if found:
                 yield pb.WatchJournalResponse(entries=found)
             if request.until_operation_ends and any(each.state in _ENDS for each in found):
+                return
+            if request.until_operation_ends and not found and operation.state in OPERATION_ENDED:
                 return
             await self.changed.wait()
 

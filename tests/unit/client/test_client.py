@@ -126,6 +126,13 @@ async def test_outages_with_quiet_times_between_do_not_add_up(stage: Stage, clie
         assert len(await rest) == 1
 
 
+async def test_watching_what_is_no_longer_told_ends_at_once(stage: Stage, client: Client) -> None:
+    operation = await launch(client)
+    stage.end(operation.id, state=Operation.STATE_SUCCEEDED)
+    stage.memory.journal.clear()
+    assert [each async for each in client.watch(operation_id=operation.id)] == []
+
+
 async def test_watching_what_is_not_there_is_refused_at_once(client: Client) -> None:
     with pytest.raises(errors.NotFound):
         await anext(client.watch(operation_id="nope"))

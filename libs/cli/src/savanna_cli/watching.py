@@ -85,7 +85,10 @@ async def follow(session: Session, client: Client, operation: Operation, to: Con
             f"savanna operation watch {operation.id}"
         )
         raise
-    ended = Ended(await client.operation(operation.id), progress.elapsed(progress.latest))
+    found = await client.operation(operation.id)
+    # Of one that ended long ago nothing may be told any more.
+    took = words.moment(found.end_time) - words.moment(found.create_time)
+    ended = Ended(found, progress.elapsed(progress.latest) or took)
     await conclude(client, ended, to)
     return ended
 

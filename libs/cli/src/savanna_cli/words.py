@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from savanna.cluster.v1.cluster_pb2 import Cluster, Instance
@@ -9,8 +10,6 @@ from savanna.job.v1.job_pb2 import Job
 from savanna.operation.v1.operation_pb2 import Attempt, Operation, Task
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from google.protobuf.timestamp_pb2 import Timestamp
 
 GOALS = {
@@ -110,6 +109,11 @@ def between(start: Timestamp, end: Timestamp, now: datetime) -> str:
     if not moment(start):
         return ""
     return seconds((moment(end) or now.timestamp()) - moment(start))
+
+
+def date(stamp: Timestamp) -> str:
+    """Give "2026-03-31 23:59 UTC"."""
+    return f"{datetime.fromtimestamp(moment(stamp), UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def ago(stamp: Timestamp, now: datetime) -> str:

@@ -95,7 +95,8 @@ class Client:
         that sequence number. A lost connection is made again, with growing waits, and the journal
         goes on where it stood: no entry is given twice, none is left out. ``on_break`` hears of
         each outage; one that lasts longer than ``patience`` seconds is raised as ``Unavailable``.
-        Raises ``NotFound`` for an operation that is not there.
+        Raises ``NotFound`` for an operation that is not there, ``FailedPrecondition`` when entries
+        behind ``after`` were archived: then read anew what is watched, and begin without ``after``.
         """
         request = WatchOperationsRequest(
             after_sequence=after,

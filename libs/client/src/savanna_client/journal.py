@@ -68,6 +68,8 @@ class Follower:
                             yield entry
                     if self._is_over(response):
                         return
+                if await self._has_ended():
+                    return
                 error: errors.SavannaError = errors.Unavailable("the stream of events was closed")
             except errors.SavannaError as lost:
                 error = lost
@@ -82,6 +84,14 @@ class Follower:
             raise failure(lost, self._address) from lost
         finally:
             call.cancel()
+
+    async def _has_ended(self) -> bool:
+        """Whether there was nothing left to tell of an operation that ended before."""
+        if not self._request.until_operation_ends:
+            return False
+        request = pb.GetOperationRequest(id=self._request.operation_id)
+        answer = await self._operations.GetOperation(request)
+        return answer.operation.state in OPERATION_ENDED
 
     def _is_over(self, response: pb.WatchOperationsResponse) -> bool:
         # The whole of the last response was given: what the end changed stands behind it.

@@ -101,7 +101,14 @@ def _tree(answer: GetOperationResponse, now: datetime, *, every: bool) -> Tree:
     tree = Tree(head, guide_style="dim")
     for title, tasks in _by_title(answer.tasks).items():
         _add_title(tree, title, tasks, now, every=every)
+    if found.HasField("purge_time"):
+        tree.add(Text(_purged(found), style="dim"))
     return tree
+
+
+def _purged(found: Operation) -> str:
+    steps = _counted(found.tasks.total, "step")
+    return f"it had {steps}; they were kept until {words.date(found.purge_time)}"
 
 
 def _by_title(tasks: Sequence[TaskHistory]) -> dict[str, list[TaskHistory]]:
