@@ -2,9 +2,9 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 BIN := .venv/bin
-CODE := libs services plugins tests bench tools/setup tools/protos tools/spark_jar tools/settings_page tools/demo tools/sim tools/model
+CODE := libs services plugins tests bench tools/setup tools/protos tools/spark_jar tools/settings_page tools/demo tools/sim tools/model tools/chaos
 
-.PHONY: help setup lock protos fmt lint types test check sim model demo docs bench-launch bench-api bench-tasks bench-watch clean
+.PHONY: help setup lock protos fmt lint types test check sim model chaos demo docs bench-launch bench-api bench-tasks bench-watch clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -34,7 +34,7 @@ types: ## mypy, strict
 	@$(BIN)/mypy --no-error-summary
 
 test: setup ## Every test, two at a time (WORKERS=n); the last line says how many passed
-	@$(BIN)/pytest -n $(or $(WORKERS),2) --dist loadgroup --no-loadscope-reorder
+	@$(BIN)/pytest -n $(or $(WORKERS),2) --no-loadscope-reorder
 
 check: setup lint types ## What CI runs: lint, types, and last the tests
 	@$(MAKE) --no-print-directory test
@@ -44,6 +44,9 @@ model: setup ## Check the specifications in docs/spec with TLC, whole and withou
 
 sim: setup ## Simulate schedulers and engines in a failing world (SEEDS=5000; SEED=n replays one; WITHOUT=part)
 	@$(BIN)/python tools/sim $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),5000)) $(if $(WITHOUT),--without $(WITHOUT))
+
+chaos: setup ## Kill, freeze and cut off real processes under load (KILLS=200; MODE=sqlite; SEED=n replays one)
+	@$(BIN)/python tools/chaos --kills $(or $(KILLS),200) $(if $(MODE),--mode $(MODE)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 demo: setup ## Launch a real Spark cluster on this machine, run real jobs, clean up (KEEP=1 leaves it up)
 	@$(BIN)/python tools/demo

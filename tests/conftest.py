@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from tests.databases import database_url, postgresql_server
-from tests.side_by_side import grouped
+from tests.side_by_side import ByGroup, longest_first
 
 if TYPE_CHECKING:
     import pytest
@@ -26,5 +26,10 @@ structlog.configure(
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin with what lasts longest."""
+    items[:] = longest_first(items, config.rootpath)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByGroup:
     """Say which tests may run side by side."""
-    items[:] = grouped(items, config.rootpath)
+    return ByGroup(config, log)

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pytest
 
 _GROUPS = {
     "hosts of this machine": (
@@ -27,6 +29,7 @@ _GROUPS = {
         "tests/e2e/test_hundred_nodes.py",
         "tests/e2e/test_killed_engines.py",
         "tests/e2e/test_one_trace.py",
+        "tests/e2e/test_status.py",
     ),
 }
 
@@ -39,11 +42,18 @@ def group_of(path: str) -> str:
     return path
 
 
-def grouped(items: list[pytest.Item], root: Path) -> list[pytest.Item]:
-    """Mark each test with its group, and put the groups that last longest first."""
+def longest_first(items: list[pytest.Item], root: Path) -> list[pytest.Item]:
+    """Put the groups that last longest first, and leave all else in its order."""
     order = {name: place for place, name in enumerate(_GROUPS)}
-    groups = [group_of(item.path.relative_to(root).as_posix()) for item in items]
-    for item, group in zip(items, groups, strict=True):
-        item.add_marker(pytest.mark.xdist_group(group))
-    ranks = [order.get(group, len(order)) for group in groups]
-    return [item for _, item in sorted(zip(ranks, items, strict=True), key=lambda pair: pair[0])]
+
+    def rank(item: pytest.Item) -> int:
+        return order.get(group_of(item.path.relative_to(root).as_posix()), len(order))
+
+    return sorted(items, key=rank)
+
+
+class ByGroup(LoadScopeScheduling):
+    """Hands whole groups to workers."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group_of(nodeid.partition("::")[0])
