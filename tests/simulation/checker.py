@@ -169,7 +169,7 @@ class Checker:
     def _skip(self, scheduler_id: str, change: execution.Skip, _: Verdict) -> None:
         row = self._owned(scheduler_id, change.task_id)
         _promise(row.state == Task.STATE_PENDING, f"{change.task_id} was skipped while it ran")
-        row.state = Task.STATE_SKIPPED
+        row.state = Task.STATE_FAILED if change.HasField("failure") else Task.STATE_SKIPPED
 
     def _spawn(self, scheduler_id: str, change: execution.Spawn, verdict: Verdict) -> None:
         operation = self._writable(scheduler_id, change.operation_id)

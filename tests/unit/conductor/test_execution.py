@@ -207,6 +207,18 @@ async def test_a_session_that_lost_its_work_stays_over_even_if_clocks_go_back(
     assert list((await hasty_conductor.execution.RenewSessions(request)).ended) == [session]
 
 
+async def test_a_task_that_nobody_can_do_ends_with_its_reason(conductor: Conductor) -> None:
+    owner, graph, _ = await claimed(conductor)
+    failure = operation_pb2.Failure(reason="UNKNOWN_KIND", message="no engine knows it")
+    skip = execution.Skip(task_id=graph.tasks[0].id, failure=failure)
+    await owner.commit(execution.Change(skip=skip))
+    name = clusters_pb2.OwnedName(project_id=PROJECT, id=graph.operation.id)
+    answer = await conductor.operations.GetOperation(clusters_pb2.GetOperationRequest(name=name))
+    [history] = answer.tasks
+    assert (history.task.state, history.task.failure) == (Task.STATE_FAILED, failure)
+    assert not history.attempts
+
+
 async def test_facts_that_can_not_be_read_leave_the_task_as_it_was(conductor: Conductor) -> None:
     owner, graph, session = await claimed(conductor)
     task = graph.tasks[0]

@@ -250,6 +250,9 @@ class Database:
         if task.state != Task.STATE_PENDING:
             return Verdict.CODE_STALE
         task.state = Task.STATE_SKIPPED
+        if change.HasField("failure"):
+            task.state = Task.STATE_FAILED
+            task.failure.CopyFrom(change.failure)
         return Verdict.CODE_APPLIED
 
     def _spawn(

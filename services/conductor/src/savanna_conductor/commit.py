@@ -198,8 +198,11 @@ class _Commit:
             return Verdict(code=Verdict.CODE_NOT_OWNED)
         if task.state != Task.STATE_PENDING:
             return Verdict(code=Verdict.CODE_STALE)
-        task.end(Task.STATE_SKIPPED, task.failure, self._now)
-        self._tell(task, Entry.KIND_TASK_SKIPPED)
+        failure = change.failure if change.HasField("failure") else None
+        state = Task.STATE_SKIPPED if failure is None else Task.STATE_FAILED
+        told = task.failure if failure is None else failure.SerializeToString()
+        task.end(state, told, self._now)
+        self._tell(task, Entry.KIND_TASK_SKIPPED, failure=failure)
         return Verdict(code=Verdict.CODE_APPLIED)
 
     def _spawn(self, change: execution.Spawn) -> Verdict:

@@ -67,9 +67,9 @@ def defer(
     return execution.Change(defer=inner)
 
 
-def skip(node: TaskNode) -> execution.Change:
-    """Give up a task that was not handed out."""
-    return execution.Change(skip=execution.Skip(task_id=node.id))
+def skip(node: TaskNode, failure: operation_pb2.Failure | None = None) -> execution.Change:
+    """Give up a task that was not handed out; with a failure if it can not be done."""
+    return execution.Change(skip=execution.Skip(task_id=node.id, failure=failure))
 
 
 def spawn(operation_id: str, specs: Iterable[operation_pb2.TaskSpec]) -> execution.Change:

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from savanna.operation.v1 import operation_pb2
 from savanna_scheduler.core import changes
-from savanna_scheduler.core.failures import stuck
+from savanna_scheduler.core.failures import endless, stuck
 from savanna_scheduler.core.graph import Ending, OperationGraph, Phase, TaskNode
 from savanna_scheduler.core.parts import in_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from savanna.conductor.v1 import execution_service_pb2 as execution
     from savanna_scheduler.core.scheduler import SchedulerCore
@@ -41,7 +41,11 @@ class Course:
         decide meanwhile goes in between. Should this scheduler end before the last part, whoever
         takes over plans again and is told the rest.
         """
-        parts = deque(in_parts(specs, self._core.policy.spawn_part))
+        policy = self._core.policy
+        if self._is_too_much(graph, specs):
+            self.end(graph, Operation.STATE_FAILED, endless(graph, policy))
+            return
+        parts = deque(in_parts(specs, policy.spawn_part, policy.commit_bytes))
         towards_goal = not graph.operation.cancel_requested
         graph.is_spawning = True
 
@@ -61,6 +65,17 @@ class Course:
             self.go_on(graph)
 
         store_next()
+
+    def _is_too_much(self, graph: OperationGraph, specs: Sequence[operation_pb2.TaskSpec]) -> bool:
+        """Say whether an operation would become larger than any may be."""
+        policy = self._core.policy
+        size = graph.size + sum(spec.ByteSize() for spec in specs)
+        share = max(
+            (len(graph.tasks) + len(specs)) / policy.most_tasks,
+            size / policy.most_bytes,
+            (graph.plans + sum(spec.is_plan for spec in specs)) / policy.most_plans,
+        )
+        return share > (policy.way_back if graph.operation.cancel_requested else 1.0)
 
     def _join(
         self, graph: OperationGraph, tasks: Iterable[Task], *, towards_goal: bool
@@ -83,6 +98,9 @@ class Course:
         """Store the next plan, unless one waits already or is being stored."""
         spec = graph.next_plan()
         if spec is None or graph.ending is not None:
+            return
+        if self._is_too_much(graph, [spec]):
+            self.end(graph, Operation.STATE_FAILED, endless(graph, self._core.policy))
             return
         graph.plan_asked = True
 

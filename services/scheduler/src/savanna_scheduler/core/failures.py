@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from savanna.operation.v1.operation_pb2 import Failure
+from savanna.operation.v1.operation_pb2 import Failure, Operation
 
 if TYPE_CHECKING:
     from savanna_scheduler.core.graph import OperationGraph, TaskNode
+    from savanna_scheduler.core.policy import Policy
 
 
 def stuck(graph: OperationGraph) -> Failure:
@@ -16,8 +17,40 @@ def stuck(graph: OperationGraph) -> Failure:
         reason="PLAN_STUCK",
         message=(
             f"plan {graph.plans} of the operation found neither a step nor an end; "
-            "this is a fault of the planner or the plugin: report it with the operation's id"
+            "this is a fault of the planner or the plugin: report it with the operation's id. "
+            f"{_way_back(graph)}"
         ),
+    )
+
+
+def endless(graph: OperationGraph, policy: Policy) -> Failure:
+    """Tell of an operation that would never end, or not fit into any message."""
+    return Failure(
+        reason="TOO_MANY_STEPS",
+        message=(
+            f"after {graph.plans} plans and {len(graph.tasks)} steps it is not done, and no more "
+            f"than {policy.most_tasks} steps of {policy.most_bytes >> 20} MiB, or "
+            f"{policy.most_plans} plans, are carried out; this is a fault of the planner or the "
+            f"plugin: report it with the operation's id. {_way_back(graph)}"
+        ),
+    )
+
+
+def unplanned(graph: OperationGraph, cause: Failure) -> Failure:
+    """Tell of an operation that can not be planned: nobody leads it back."""
+    failure = Failure()
+    failure.CopyFrom(cause)
+    failure.message = f"{cause.message}. {_way_back(graph)}"
+    return failure
+
+
+def unknown_kind(node: TaskNode, seconds: float) -> Failure:
+    """Tell of a task that no engine knows how to do."""
+    return _about(
+        node,
+        "UNKNOWN_KIND",
+        f"'{node.label}' was given up: for {seconds:.0f} s no engine knows steps of the kind "
+        f"'{node.spec.kind}'; run the same version of Savanna everywhere, then try again",
     )
 
 
@@ -48,6 +81,20 @@ def facts_refused(node: TaskNode) -> Failure:
         "FACTS_REFUSED",
         f"what '{node.label}' told of the cluster was refused; this is a fault of the engine or "
         "the plugin: report it with the operation's id",
+    )
+
+
+def _way_back(graph: OperationGraph) -> str:
+    """Say what a user can do when an operation ended without leading back."""
+    operation = graph.operation
+    retry = f"'savanna operation retry {graph.id}'"
+    if operation.goal == Operation.GOAL_RUN_JOB:
+        return "Run the job again when that is mended"
+    if operation.goal == Operation.GOAL_DELETE or operation.rollback_of:
+        return f"{retry} removes what is left"
+    return (
+        f"What it made is still there: 'savanna operation rollback {graph.id}' takes it back, "
+        f"{retry} goes on with it"
     )
 
 

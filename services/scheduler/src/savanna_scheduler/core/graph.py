@@ -63,6 +63,9 @@ class TaskNode:
     alarm: float = 0.0
     """The time at which it was last arranged to be woken."""
 
+    unknown_since: float | None = None
+    """Since when there is no engine that knows its kind."""
+
     limits: Mapping[str, int] = field(default_factory=dict)
     """What is scarce and it takes one of, with the number of tasks that may hold it at once."""
 
@@ -128,6 +131,9 @@ class OperationGraph:
     assigned: int = 0
     """Tasks, plans among them, that engines have or are being given."""
 
+    size: int = 0
+    """Bytes of all tasks as they are asked for."""
+
     plans: int = 0
     plan_spec: operation_pb2.TaskSpec | None = None
     plan_asked: bool = False
@@ -173,6 +179,7 @@ class OperationGraph:
         if task.HasField("waiting_since_time"):
             node.waiting_since = offset + task.waiting_since_time.ToMilliseconds() / 1000
         self.tasks[task.spec.key] = node
+        self.size += task.spec.ByteSize()
         if task.spec.is_plan:
             self.plans += 1
             self.plan_spec = self.plan_spec or task.spec

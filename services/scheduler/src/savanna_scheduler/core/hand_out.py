@@ -6,7 +6,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from savanna.conductor.v1 import execution_service_pb2 as execution
-from savanna_scheduler.core import changes
+from savanna_scheduler.core import changes, failures
 from savanna_scheduler.core.graph import Phase, TaskNode
 from savanna_scheduler.core.ready import ReadyTasks
 from savanna_scheduler.core.scarce import Scarce
@@ -68,10 +68,25 @@ class HandOut:
         if session.unknown_kinds:
             able = self._core.sessions.freest(spec.pool, spec.kind)
         if able is None:
-            node.not_before = self._core.now + self._core.policy.unknown_kind_wait
-            self._core.make_ready(node)
+            self._wait_for_able(node)
         else:
+            node.unknown_since = None
             self._hand_out(node, able)
+
+    def _wait_for_able(self, node: TaskNode) -> None:
+        """Look again soon whether an engine knows how to do a task, and has room; give it up when
+        none knew for long."""
+        core, spec = self._core, node.spec
+        if any(each.serves(spec.pool, spec.kind) for each in core.sessions):
+            node.unknown_since = None
+        elif node.unknown_since is None:
+            node.unknown_since = core.now
+        elif core.now - node.unknown_since >= core.policy.unknown_kind_patience:
+            failure = failures.unknown_kind(node, core.policy.unknown_kind_patience)
+            core.results.give_up(node, failure)
+            return
+        node.not_before = core.now + core.policy.unknown_kind_wait
+        core.make_ready(node)
 
     def _hand_out(self, node: TaskNode, session: Session) -> None:
         core = self._core

@@ -10,11 +10,23 @@ if TYPE_CHECKING:
     from savanna.operation.v1.operation_pb2 import TaskSpec
 
 
-def in_parts(specs: Sequence[TaskSpec], size: int) -> Iterator[list[TaskSpec]]:
-    """Give tasks in parts of at most a size; few are given as they are."""
-    ordered = list(specs) if len(specs) <= size else _needed_first(specs)
-    for start in range(0, len(ordered), size):
-        yield ordered[start : start + size]
+def in_parts(specs: Sequence[TaskSpec], most: int, most_bytes: int) -> Iterator[list[TaskSpec]]:
+    """Give tasks in parts of at most so many, and of so many bytes unless one alone is larger;
+    those that fit into one are given as they are."""
+    sizes = {spec.key: spec.ByteSize() for spec in specs}
+    if len(specs) <= most and sum(sizes.values()) <= most_bytes:
+        if specs:
+            yield list(specs)
+        return
+    part: list[TaskSpec] = []
+    size = 0
+    for spec in _needed_first(specs):
+        if part and (len(part) == most or size + sizes[spec.key] > most_bytes):
+            yield part
+            part, size = [], 0
+        part.append(spec)
+        size += sizes[spec.key]
+    yield part
 
 
 def _needed_first(specs: Sequence[TaskSpec]) -> list[TaskSpec]:

@@ -46,6 +46,21 @@ class Policy:
     unknown_kind_wait: float = 1.0
     """How soon to look again for an engine that knows a kind of step."""
 
+    unknown_kind_patience: float = 300.0
+    """A task of a kind that no engine knows for so long is given up."""
+
+    most_tasks: int = 100_000
+    """An operation that asks for more tasks, plans among them, ends."""
+
+    most_bytes: int = 40 * 2**20
+    """An operation whose tasks are larger in all ends: one message must hold what is claimed."""
+
+    most_plans: int = 5_000
+    """An operation that was planned so often and is not done ends."""
+
+    way_back: float = 1.2
+    """An operation that is led back may be so many times as large: the way back has steps too."""
+
     commit_changes: int = 500
     """Most changes of one commit."""
 

@@ -109,6 +109,11 @@ class Results:
             self._core.make_ready(node)
         course.go_on(graph)
 
+    def give_up(self, node: TaskNode, failure: Failure) -> None:
+        """Give up a task that no engine has, as failed."""
+        self._core.decide(changes.skip(node, failure), self._core.must_apply)
+        self._given_up(node, failure)
+
     def _succeeded(self, node: TaskNode, result: stream.Succeeded) -> None:
         graph, course = node.graph, self._core.course
         if result.HasField("conclusion"):
@@ -187,7 +192,7 @@ class Results:
         graph.end(node, succeeded=False)
         if graph.ending is not None and graph.ending.plan is node:
             graph.ending = None
-        course.end(graph, Operation.STATE_FAILED, failure)
+        course.end(graph, Operation.STATE_FAILED, failures.unplanned(graph, failure))
         course.go_on(graph)
 
     # Recording.
