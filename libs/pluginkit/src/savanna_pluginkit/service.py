@@ -44,6 +44,7 @@ def build(plugin: Plugin, given: ServiceSettings) -> serving.Parts:
     return serving.Parts(
         name=f"plugin-{plugin.about.name}",
         listen=given.listen,
+        identity=given.identity(),
         drain_seconds=given.drain_seconds,
         resources=[closing()],
         served=[
@@ -51,6 +52,7 @@ def build(plugin: Plugin, given: ServiceSettings) -> serving.Parts:
                 _SERVICE,
                 plugin_service_pb2_grpc.add_PluginServiceServicer_to_server,
                 PluginServicer(plugin, threads),
+                callers=frozenset({"api", "engine"}),
             )
         ],
     )

@@ -14,7 +14,7 @@ from savanna.api.v1 import (
     mesh_service_pb2_grpc,
     orphan_service_pb2_grpc,
 )
-from savanna_api_gateway.auth.none import NoAuthentication, is_loopback
+from savanna_api_gateway.auth.none import NoAuthentication
 from savanna_api_gateway.auth.tokens import TokensFileError, read
 from savanna_api_gateway.cloud import Cloud
 from savanna_api_gateway.conductor import RETRIES, Conductor
@@ -31,13 +31,16 @@ from savanna_api_gateway.rest.app import App
 from savanna_api_gateway.rest.listener import listening
 from savanna_api_gateway.settings import ApiSettings
 from savanna_kit import serving
-from savanna_kit.channels import connect
+from savanna_kit.addresses import is_loopback
+from savanna_kit.channels import connect, peer
 from savanna_kit.clock import SystemClock
 from savanna_kit.settings import SettingsError
 from savanna_kit.watches import Watches
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    import grpc
 
     from savanna_api_gateway.auth.base import Authenticator
 
@@ -56,7 +59,13 @@ def build(settings: ApiSettings) -> Gateway:
     Raises ``SettingsError`` for settings that can not be used.
     """
     authenticator = _authenticator(settings)
-    parts = Gateway(name="api", listen=settings.listen, drain_seconds=settings.drain_seconds)
+    parts = Gateway(
+        name="api",
+        listen=settings.listen,
+        identity=settings.identity(),
+        is_public=True,
+        drain_seconds=settings.drain_seconds,
+    )
     parts.resources.append(_assembled(parts, settings, authenticator))
     return parts
 
@@ -68,13 +77,15 @@ async def _assembled(
     """Open channels, which belong to the running loop, and fill in what is served over them."""
 
     async with AsyncExitStack() as stack:
-        conductor = await stack.enter_async_context(connect(settings.conductor, retries=RETRIES))
-        plugins = {
-            each: await stack.enter_async_context(connect(each)) for each in settings.plugins
-        }
-        engines = {
-            each: await stack.enter_async_context(connect(each)) for each in settings.engines
-        }
+
+        def channel(address: str, role: str) -> grpc.aio.Channel:
+            retries = RETRIES if role == "conductor" else None
+            return connect(address, peer=peer(parts.identity, role), retries=retries)
+
+        opened = stack.enter_async_context
+        conductor = await opened(channel(settings.conductor, "conductor"))
+        plugins = {each: await opened(channel(each, "plugin")) for each in settings.plugins}
+        engines = {each: await opened(channel(each, "engine")) for each in settings.engines}
         clock = SystemClock()
         api = Api(
             Conductor(conductor),
@@ -87,7 +98,12 @@ async def _assembled(
         parts.served[:] = _served(api, authenticator, watches)
         app = App({v2.MOUNT: v2.table(api)}, authenticator)
         parts.rest_address = await stack.enter_async_context(
-            listening(app, settings.rest_listen, drain_seconds=settings.drain_seconds)
+            listening(
+                app,
+                settings.rest_listen,
+                drain_seconds=settings.drain_seconds,
+                identity=parts.identity,
+            )
         )
         yield
 

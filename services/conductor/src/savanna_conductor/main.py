@@ -34,11 +34,20 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 
+_GATEWAYS = frozenset({"api"})
+_CALLERS = {
+    "ExecutionService": frozenset({"scheduler", "engine"}),
+    "FactsService": frozenset({"engine"}),
+}
+"""Roles that may call a service; the others are for gateways."""
+
+
 def build(given: ConductorSettings) -> serving.Parts:
     """Build the service.
 
     Raises ``FailedPrecondition`` when the database is not at this version's schema.
     """
+    identity = given.identity()
     engine = dialect.open_engine(given.database_url, readers=given.readers)
     try:
         require_current(engine)
@@ -58,6 +67,7 @@ def build(given: ConductorSettings) -> serving.Parts:
     return serving.Parts(
         name="conductor",
         listen=given.listen,
+        identity=identity,
         drain_seconds=given.drain_seconds,
         resources=[closing()],
         loops=[
@@ -108,7 +118,9 @@ def _served(store: Store, secrets: Secrets, given: ConductorSettings) -> list[se
         ),
     )
     return [
-        serving.Served(f"savanna.conductor.v1.{name}", add, servicer)
+        serving.Served(
+            f"savanna.conductor.v1.{name}", add, servicer, callers=_CALLERS.get(name, _GATEWAYS)
+        )
         for name, add, servicer in parts
     ]
 

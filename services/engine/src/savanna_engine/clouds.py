@@ -10,10 +10,11 @@ if TYPE_CHECKING:
     from savanna_engine.cloud.base import Cloud
     from savanna_engine.remote.base import Remote
     from savanna_engine.settings import EngineSettings
+    from savanna_kit.channels import Peer
 
 
-def open_cloud(given: EngineSettings) -> tuple[Cloud, Remote]:
-    """Give the cloud and the channel to its hosts.
+def open_cloud(given: EngineSettings, peer: Peer | None = None) -> tuple[Cloud, Remote]:
+    """Give the cloud and the channel to its hosts; ``peer`` is who a simulator must be.
 
     Raises ``SettingsError`` for a cloud that does not exist.
     """
@@ -26,5 +27,8 @@ def open_cloud(given: EngineSettings) -> tuple[Cloud, Remote]:
         from savanna_engine.cloud.simulated import SimulatedCloud
         from savanna_engine.remote.simulated import SimulatedRemote
 
-        return SimulatedCloud(given.simulator), SimulatedRemote(given.simulator)
+        return (
+            SimulatedCloud(given.simulator, peer),
+            SimulatedRemote(given.simulator, peer),
+        )
     raise SettingsError(f"SAVANNA_ENGINE_CLOUD={given.cloud} is not known; use local or simulated")

@@ -23,7 +23,7 @@ from savanna_engine.steps.scripts import ScriptSteps
 from savanna_engine.steps.servers import ServerSteps
 from savanna_engine.sweeper import Rounds, Sweeper
 from savanna_kit import serving
-from savanna_kit.channels import connect
+from savanna_kit.channels import connect, peer
 from savanna_kit.clock import SystemClock
 from savanna_kit.executors import BoundedExecutor
 
@@ -32,12 +32,14 @@ if TYPE_CHECKING:
 
     import grpc
 
+    from savanna_kit.identity import Identity
+
 
 class Hands:
     """What an engine works with: its cloud, the channel to its hosts, and threads for both."""
 
-    def __init__(self, given: EngineSettings) -> None:
-        self.cloud, self.remote = open_cloud(given)
+    def __init__(self, given: EngineSettings, identity: Identity | None) -> None:
+        self.cloud, self.remote = open_cloud(given, peer(identity, "simulator"))
         self.cloud_threads = BoundedExecutor("cloud", given.cloud_slots)
         self.ssh_threads = BoundedExecutor("ssh", given.ssh_slots)
         # What is to be stopped may hold all threads of its kind.
@@ -63,20 +65,23 @@ def build(given: EngineSettings) -> serving.Parts:
 
     Raises ``SettingsError`` for a cloud that does not exist.
     """
-    hands = Hands(given)
-    conductor = connect(given.conductor)
-    plugins = [connect(each) for each in given.plugins]
+    identity = given.identity()
+    hands = Hands(given, identity)
+    conductor = connect(given.conductor, peer=peer(identity, "conductor"))
+    plugins = [connect(each, peer=peer(identity, "plugin")) for each in given.plugins]
     schedulers = Schedulers(
         execution_service_pb2_grpc.ExecutionServiceStub(conductor),
         make_runner(given, hands, conductor, plugins),
         given,
         Random(),
-        hands.attempts,
+        attempts=hands.attempts,
+        peer=peer(identity, "scheduler"),
     )
     sweeper = make_sweeper(given, hands, conductor)
     return serving.Parts(
         name="engine",
         listen=given.listen,
+        identity=identity,
         drain_seconds=given.drain_seconds,
         resources=[_closing(hands, [conductor, *plugins])],
         loops=[schedulers.run, Rounds(sweeper, given, Random()).run],
@@ -86,6 +91,7 @@ def build(given: EngineSettings) -> serving.Parts:
                 "savanna.engine.v1.CloudService",
                 cloud_service_pb2_grpc.add_CloudServiceServicer_to_server,
                 CloudService(hands.cloud, hands.look_threads, sweeper),
+                callers=frozenset({"api"}),
             )
         ],
     )

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from savanna_engine.attempt_log import AttemptLog
     from savanna_engine.runner import Runner
     from savanna_engine.settings import EngineSettings
+    from savanna_kit.channels import Peer
 
 log = logs.get_logger(__name__)
 _BACKOFF = Backoff(initial=0.1, cap=1.0)
@@ -37,11 +38,14 @@ class Schedulers:
         runner: Runner,
         given: EngineSettings,
         chance: Random,
+        *,
         attempts: AttemptLog | None = None,
+        peer: Peer | None = None,
     ) -> None:
         self._conductor = conductor
         self._runner = runner
         self._attempts = attempts
+        self._peer = peer
         self._given = given
         self._chance = chance
         self._slots = {
@@ -116,7 +120,7 @@ class Schedulers:
     async def _talk(self, session: Session, scheduler_id: str, address: str) -> None:
         """Hold one conversation; when it ends, whoever looks for schedulers begins the next."""
         try:
-            async with connect(address) as channel:
+            async with connect(address, peer=self._peer) as channel:
                 conversation = Conversation(session, self._given.engine_id, channel)
                 self._conversations[scheduler_id] = conversation
                 slots = self._slots_for(len(self._conversations))

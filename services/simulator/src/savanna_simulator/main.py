@@ -37,17 +37,20 @@ def build(given: SimulatorSettings, clock: Clock | None = None) -> serving.Parts
     return serving.Parts(
         name="simulator",
         listen=given.listen,
+        identity=given.identity(),
         drain_seconds=given.drain_seconds,
         served=[
             serving.Served(
                 "savanna.simulator.v1.SimulatedCloudService",
                 stubs.add_SimulatedCloudServiceServicer_to_server,
                 SimulatedCloudService(servers),
+                callers=frozenset({"engine"}),
             ),
             serving.Served(
                 "savanna.simulator.v1.SimulatedHostService",
                 stubs.add_SimulatedHostServiceServicer_to_server,
                 SimulatedHostService(hosts),
+                callers=frozenset({"engine"}),
             ),
             serving.Served(
                 "savanna.simulator.v1.SimulatorControlService",

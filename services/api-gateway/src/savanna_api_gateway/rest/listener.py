@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from starlette.types import ASGIApp
+
+    from savanna_kit.identity import Identity
 
 log = logs.get_logger(__name__)
 
@@ -28,8 +31,10 @@ _TICK_SECONDS = 0.1
 class _Server(uvicorn.Server):
     """Leaves signals to the process, says when it serves, and ends when it is told to."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, identity: Identity | None) -> None:
         super().__init__(config)
+        self._identity = identity
+        self._shown = identity.current() if identity else None
         self.serving = asyncio.Event()
         self._told_to_end = asyncio.Event()
 
@@ -48,6 +53,15 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         self.serving.set()
 
+    async def on_tick(self, counter: int) -> bool:
+        """Show a renewed certificate to who connects from now on."""
+        if self._identity is not None and self._identity.current() is not self._shown:
+            self._shown = self._identity.current()
+            _, certificate, key = self._identity.files
+            assert self.config.ssl is not None
+            self.config.ssl.load_cert_chain(certificate, key)
+        return await super().on_tick(counter)
+
     async def main_loop(self) -> None:
         """Tick until it is told to end, and notice that at once, not at the next tick."""
         ticks = 0
@@ -58,10 +72,13 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def listening(app: ASGIApp, listen: str, *, drain_seconds: float) -> AsyncIterator[str]:
+async def listening(
+    app: ASGIApp, listen: str, *, drain_seconds: float, identity: Identity | None = None
+) -> AsyncIterator[str]:
     """Serve an application at "host:port" until the block ends; gives where it really listens.
 
-    What is under way at the end gets ``drain_seconds``. Raises ``SettingsError`` for an address
+    What is under way at the end gets ``drain_seconds``. With an identity it is HTTPS, and callers
+    must show a certificate of the same authority. Raises ``SettingsError`` for an address
     that can not be listened at.
     """
     bound = _bound(listen)
@@ -77,12 +94,25 @@ async def listening(app: ASGIApp, listen: str, *, drain_seconds: float) -> Async
         backlog=_BACKLOG,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=max(1, round(drain_seconds)),
+        **_tls(identity),
     )
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     with bound:
-        async with _run(_Server(config), bound):
+        async with _run(_Server(config, identity), bound):
             log.info("rest_ready", address=address)
             yield address
+
+
+def _tls(identity: Identity | None) -> dict[str, Any]:
+    if identity is None:
+        return {}
+    authority, certificate, key = identity.files
+    return {
+        "ssl_ca_certs": str(authority),
+        "ssl_certfile": str(certificate),
+        "ssl_keyfile": str(key),
+        "ssl_cert_reqs": ssl.CERT_REQUIRED,
+    }
 
 
 @asynccontextmanager

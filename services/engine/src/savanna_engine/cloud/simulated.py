@@ -23,13 +23,14 @@ from savanna_engine.cloud.errors import (
     QuotaExceeded,
 )
 from savanna_kit import context, errors, status
-from savanna_kit.channels import MAX_MESSAGE
+from savanna_kit.channels import MAX_MESSAGE, connect_blocking
 from savanna_kit.interceptors import outgoing_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from savanna_engine.cloud.base import ClusterOrder, ServerOrder
+    from savanna_kit.channels import Peer
 
     Q = TypeVar("Q")
     A = TypeVar("A")
@@ -40,8 +41,8 @@ PLAIN_IMAGE_ID = str(uuid.uuid5(uuid.NAMESPACE_URL, "savanna:simulated:image:pla
 _CALL_SECONDS = 10.0
 _USER = "savanna"
 _INSTANCE, _CLUSTER, _PROJECT = "savanna_instance", "savanna_cluster", "savanna_project"
-_HOST_KEY, _SSH_USER = "savanna_host_key", "savanna_user"
 _DEPLOYMENT = "savanna_deployment"
+_HOST_KEY, _SSH_USER = "savanna_host_key", "savanna_user"
 
 _FLAVORS = {
     "1": cloud_pb2.Flavor(id="1", name="simulated.tiny", vcpus=1, ram=512, disk=1),
@@ -78,8 +79,8 @@ class SimulatedCloud:
 
     name = "simulated"
 
-    def __init__(self, address: str) -> None:
-        self._channel = grpc.insecure_channel(address, options=_OPTIONS)
+    def __init__(self, address: str, peer: Peer | None = None) -> None:
+        self._channel = connect_blocking(address, _OPTIONS, peer)
         self._stub = stubs.SimulatedCloudServiceStub(self._channel)
 
     def catalog(self, project_id: str) -> cloud_pb2.CloudCatalog:
@@ -125,8 +126,8 @@ class SimulatedCloud:
                 _INSTANCE: order.instance_id,
                 _CLUSTER: order.cluster_id,
                 _PROJECT: order.project_id,
-                _HOST_KEY: order.host_public_key,
                 _DEPLOYMENT: order.deployment_id,
+                _HOST_KEY: order.host_public_key,
                 _SSH_USER: order.username,
             },
         )
@@ -176,10 +177,10 @@ def _server(found: messages.Server) -> Server:
         ssh_user=found.metadata[_SSH_USER] or _USER,
         host_public_key=found.metadata[_HOST_KEY],
         fault=found.fault,
-    )
         project_id=found.metadata[_PROJECT],
         deployment_id=found.metadata[_DEPLOYMENT],
         made_at=found.create_time.ToDatetime(UTC),
+    )
 
 
 def _check(order: ServerOrder) -> None:

@@ -24,11 +24,12 @@ from savanna_engine.remote.errors import (
     StaleEpoch,
 )
 from savanna_kit import status
-from savanna_kit.channels import MAX_MESSAGE
+from savanna_kit.channels import MAX_MESSAGE, connect_blocking
 from savanna_kit.interceptors import outgoing_metadata
 
 if TYPE_CHECKING:
     from savanna_engine.remote.base import Command, Host, RunId
+    from savanna_kit.channels import Peer
 
     Q = TypeVar("Q")
     A = TypeVar("A")
@@ -51,8 +52,8 @@ _OPTIONS = (
 class SimulatedRemote:
     """Hosts of the simulator at an address, "host:port" or "unix:/path"."""
 
-    def __init__(self, address: str) -> None:
-        self._channel = grpc.insecure_channel(address, options=_OPTIONS)
+    def __init__(self, address: str, peer: Peer | None = None) -> None:
+        self._channel = connect_blocking(address, _OPTIONS, peer)
         self._stub = stubs.SimulatedHostServiceStub(self._channel)
 
     def check(self, host: Host, timeout: float) -> None:
