@@ -25,11 +25,12 @@ from savanna_engine.cloud.errors import CloudUnavailable
 from savanna_engine.service import CloudService
 from savanna_engine.settings import EngineSettings
 from savanna_engine.sweeper import Rounds, Sweeper
-from savanna_kit import errors, serving
+from savanna_kit import errors, metrics, serving
 from savanna_kit.channels import connect
 from savanna_kit.clock import ManualClock
 from savanna_kit.executors import BoundedExecutor
 from tests.unit.engine.neighbours import Conductor, MemoryCloud
+from tests.unit.kit.test_metrics import scrape
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -280,6 +281,26 @@ async def test_rounds_go_on_when_one_fails(room: Room) -> None:
         while room.cloud.servers:
             await asyncio.sleep(0.005)
     rounds.cancel()
+
+
+async def test_orphans_and_what_became_of_them_are_measured(room: Room) -> None:
+    for name in ("i1", "i2"):
+        room.has(name)
+    given = EngineSettings(sweep_interval_seconds=0.01)
+    async with metrics.endpoint("127.0.0.1:0", "engine") as where:
+        rounds = asyncio.create_task(Rounds(room.sweeper, given, Random(1)).run())
+        while not (found := await scrape(where)).get("savanna_engine_orphans"):
+            await asyncio.sleep(0.005)
+        assert found["savanna_engine_orphans"] == 2
+        assert found['savanna_engine_sweeps_total{outcome="ended"}'] >= 1
+        await room.clean("server-i1")
+        room.cloud.stuck = {"i2"}
+        with pytest.raises(errors.Unavailable):
+            await room.clean("server-i2")
+        rounds.cancel()
+        found = await scrape(where)
+    for outcome in ("removed", "failed"):
+        assert found[f'savanna_engine_orphans_cleaned_total{{outcome="{outcome}"}}'] == 1
 
 
 async def test_an_engine_that_is_told_so_never_sweeps(room: Room) -> None:

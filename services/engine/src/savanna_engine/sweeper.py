@@ -16,13 +16,14 @@ from savanna.cluster.v1.orphan_pb2 import (
     CleanOutcome,
 )
 from savanna.conductor.v1.facts_service_pb2 import ListInstanceIdsRequest
+from savanna_engine import metrics
 from savanna_engine.cloud.errors import CloudError
 from savanna_engine.orphans import Found, Known, objection, orphan
 from savanna_engine.steps.threads import run_whole
 from savanna_kit import errors, logs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import timedelta
     from random import Random
     from typing import TypeVar
@@ -39,6 +40,11 @@ if TYPE_CHECKING:
 log = logs.get_logger(__name__)
 _ASK_SECONDS = 20.0
 _MOST_NAMED = 20
+_WORDS = {
+    CLEAN_OUTCOME_REMOVED: "removed",
+    CLEAN_OUTCOME_REMOVING: "removing",
+    CLEAN_OUTCOME_ABSENT: "absent",
+}
 
 
 class Sweeper:
@@ -63,12 +69,18 @@ class Sweeper:
         self._clock = clock
         self._look_threads = look_threads
         self._cloud_threads = cloud_threads
+        self.last: Found | None = None
+        """What the last look has found; None before the first."""
 
     async def look(self) -> Found:
         """Look for orphans; they come oldest first.
 
         Raises ``Unavailable`` when the cloud or the conductor does not answer.
         """
+        self.last = await self._look()
+        return self.last
+
+    async def _look(self) -> Found:
         # First the cloud, then the conductor. A server's instance is stored before the cloud is
         # asked for it, so the conductor knows all that the cloud has listed by then, also what is
         # just being made. The other way round, whatever is begun in between looks like an orphan.
@@ -90,6 +102,16 @@ class Sweeper:
 
         Raises ``FailedPrecondition`` when it is none (any more), and ``Unavailable``.
         """
+        try:
+            outcome = await self._clean(server_id)
+        except errors.SavannaError as error:
+            is_refused = isinstance(error, errors.FailedPrecondition)
+            metrics.ORPHANS_CLEANED.add(1, "refused" if is_refused else "failed")
+            raise
+        metrics.ORPHANS_CLEANED.add(1, _WORDS[outcome])
+        return outcome
+
+    async def _clean(self, server_id: str) -> CleanOutcome.ValueType:
         server = await self._ask(self._look_threads, self._cloud.get_server, server_id)
         if server is None:
             return CLEAN_OUTCOME_ABSENT
@@ -171,13 +193,17 @@ class Rounds:
 
     async def run(self) -> None:
         """Make one round after the other; none at all when the interval is 0."""
-        while self._interval:
-            # Engines that were started together do not sweep together.
-            await asyncio.sleep(self._interval * (0.5 + self._chance.random()))
-            try:
-                await self.sweep()
-            except errors.SavannaError as error:
-                log.warning("sweep_failed", error=str(error))
+        async with metrics.ORPHANS.read_by(self._measured):
+            while self._interval:
+                # Engines that were started together do not sweep together.
+                await asyncio.sleep(self._interval * (0.5 + self._chance.random()))
+                try:
+                    await self.sweep()
+                except errors.SavannaError as error:
+                    log.warning("sweep_failed", error=str(error))
+                    metrics.SWEEPS.add(1, "failed")
+                else:
+                    metrics.SWEEPS.add(1, "ended")
 
     async def sweep(self) -> None:
         """Make one round: tell what was found, and clean it if that is wished and not too much.
@@ -204,6 +230,10 @@ class Rounds:
             server_ids=[each.id for each in found.orphans[:_MOST_NAMED]],
             next="" if is_cleaned and not failed else "savanna orphans list",
         )
+
+    def _measured(self) -> Mapping[tuple[str, ...], float]:
+        last = self._sweeper.last
+        return {} if last is None else {(): len(last.orphans)}
 
     async def _clean(self, each: Orphan) -> bool:
         try:
