@@ -110,6 +110,11 @@ class SessionCore:
         """Say whether nothing runs and every result is stored."""
         return not (self._begun or self._next or self._owed)
 
+    @property
+    def owed(self) -> int:
+        """Count the results that are not acknowledged."""
+        return len(self._owed)
+
     def running(self) -> list[stream.AttemptRef]:
         """List attempts under way, and those whose results are not acknowledged."""
         newest = {**self._begun, **self._next}.values()
@@ -214,6 +219,10 @@ class SessionCore:
                 owed.resend_at = now + RESEND_SECONDS
                 due.append(owed.result)
         return [Tell(stream.ConnectRequest(done=stream.Done(results=due)))] if due else []
+
+    def margin(self, now: float) -> float:
+        """Give the seconds until it must end, should it not be heard before."""
+        return self._heard + self._fence - now
 
     def debts(self) -> stream.ConnectRequest | None:
         """Give everything that is owed, for a scheduler that may not know of it."""

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 from savanna.conductor.v1 import execution_service_pb2_grpc, facts_service_pb2_grpc
 from savanna.engine.v1 import cloud_service_pb2_grpc
+from savanna_engine import metrics
 from savanna_engine.access import Access
 from savanna_engine.attempt_log import AttemptLog
 from savanna_engine.clouds import open_cloud
 from savanna_engine.planner.answer import Limits
 from savanna_engine.plugins import Plugins
+from savanna_engine.readings import readings
 from savanna_engine.runner import Runner
 from savanna_engine.schedulers import Schedulers
 from savanna_engine.service import CloudService
@@ -22,6 +24,7 @@ from savanna_engine.steps.plan import PlanStep
 from savanna_engine.steps.scripts import ScriptSteps
 from savanna_engine.steps.servers import ServerSteps
 from savanna_engine.sweeper import Rounds, Sweeper
+from savanna_engine.timed import timed
 from savanna_kit import serving
 from savanna_kit.channels import connect, peer
 from savanna_kit.clock import SystemClock
@@ -40,6 +43,8 @@ class Hands:
 
     def __init__(self, given: EngineSettings, identity: Identity | None) -> None:
         self.cloud, self.remote = open_cloud(given, peer(identity, "simulator"))
+        self.cloud = timed(self.cloud, metrics.CLOUD_CALL_SECONDS)
+        self.remote = timed(self.remote, metrics.SSH_CALL_SECONDS)
         self.cloud_threads = BoundedExecutor("cloud", given.cloud_slots)
         self.ssh_threads = BoundedExecutor("ssh", given.ssh_slots)
         # What is to be stopped may hold all threads of its kind.
@@ -69,9 +74,10 @@ def build(given: EngineSettings) -> serving.Parts:
     hands = Hands(given, identity)
     conductor = connect(given.conductor, peer=peer(identity, "conductor"))
     plugins = [connect(each, peer=peer(identity, "plugin")) for each in given.plugins]
+    runner = make_runner(given, hands, conductor, plugins)
     schedulers = Schedulers(
         execution_service_pb2_grpc.ExecutionServiceStub(conductor),
-        make_runner(given, hands, conductor, plugins),
+        runner,
         given,
         Random(),
         attempts=hands.attempts,
@@ -83,7 +89,7 @@ def build(given: EngineSettings) -> serving.Parts:
         listen=given.listen,
         identity=identity,
         drain_seconds=given.drain_seconds,
-        resources=[_closing(hands, [conductor, *plugins])],
+        resources=[_closing(hands, [conductor, *plugins]), readings(runner, schedulers)],
         loops=[schedulers.run, Rounds(sweeper, given, Random()).run],
         drains=[schedulers.drain],
         served=[

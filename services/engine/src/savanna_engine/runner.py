@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
+import time
+from collections import Counter, OrderedDict
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import structlog
@@ -12,11 +14,12 @@ from google.protobuf.message import DecodeError
 from savanna.engine.v1.step_pb2 import StepBody
 from savanna.operation.v1.operation_pb2 import Failure
 from savanna.scheduler.v1 import scheduler_service_pb2 as stream
+from savanna_engine import metrics
 from savanna_engine.steps.base import Done, Later, StepFailed, Work, growing
 from savanna_kit import context, errors, logs, telemetry
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
 
     Do = Callable[[Work], Awaitable[Done | Later]]
 
@@ -42,6 +45,8 @@ class Runner:
         self._interrupt = interrupt
         self._grace = grace
         self._looks: OrderedDict[str, int] = OrderedDict()
+        self.busy: Counter[str] = Counter()
+        """Attempts under way, by pool."""
 
     def knows(self, kind: str) -> bool:
         """Say whether a kind of step can be done here."""
@@ -72,10 +77,23 @@ class Runner:
             ),
         ):
             context.enter_deadline(work.timeout)
-            outcome = await self._outcome(work)
-            self._fill(result, work, outcome)
+            with self._measured(work, result):
+                outcome = await self._outcome(work)
+                self._fill(result, work, outcome)
             span.set_attribute("outcome", result.WhichOneof("outcome") or "")
         return result
+
+    @contextmanager
+    def _measured(self, work: Work, result: stream.Result) -> Iterator[None]:
+        begin = time.perf_counter()
+        self.busy[work.pool] += 1
+        try:
+            yield
+        finally:
+            self.busy[work.pool] -= 1
+            # One that is cancelled is cut off before it has a result.
+            outcome = result.WhichOneof("outcome") or "cancelled"
+            metrics.STEP_SECONDS.record(time.perf_counter() - begin, work.kind, outcome)
 
     async def _outcome(self, work: Work) -> Done | Later | Failure:
         try:

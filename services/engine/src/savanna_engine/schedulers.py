@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from savanna.conductor.v1 import execution_service_pb2 as execution
 from savanna.scheduler.v1 import scheduler_service_pb2 as stream
+from savanna_engine import metrics
 from savanna_engine.conversation import Conversation, SessionOver
 from savanna_engine.session import Session
 from savanna_kit import errors, logs
@@ -48,20 +49,23 @@ class Schedulers:
         self._peer = peer
         self._given = given
         self._chance = chance
-        self._slots = {
+        self.slots = {
             "ssh": given.ssh_slots,
             "cloud": given.cloud_slots,
             "plan": given.plan_slots,
         }
-        self._session: Session | None = None
+        self.session: Session | None = None
+        """The one that lives; None before the first."""
+
         self._conversations: dict[str, Conversation] = {}
-        self._told = dict(self._slots)
+        self._told = dict(self.slots)
         self._ending = False
 
     async def run(self) -> None:
         """Live one session after the other until the engine ends."""
         while not self._ending:
-            session = self._session = Session(self._runner, attempts=self._attempts)
+            metrics.SESSIONS.add()
+            session = self.session = Session(self._runner, attempts=self._attempts)
             log.info("session_started", session_id=session.id, engine_id=self._given.engine_id)
             await self._live(session)
             session.end()
@@ -71,7 +75,7 @@ class Schedulers:
     async def drain(self) -> None:
         """Take nothing more, let what runs end, hand back what does not end in time."""
         self._ending = True
-        session = self._session
+        session = self.session
         if session is None:
             return
         session.leave()
@@ -124,7 +128,7 @@ class Schedulers:
                 conversation = Conversation(session, self._given.engine_id, channel)
                 self._conversations[scheduler_id] = conversation
                 slots = self._slots_for(len(self._conversations))
-                await conversation.hold(slots, self._slots)
+                await conversation.hold(slots, self.slots)
         except SessionOver:
             session.end()
         except (errors.SavannaError, TimeoutError) as error:
@@ -141,7 +145,7 @@ class Schedulers:
             self._say(stream.ConnectRequest(credit=stream.Credit(slots=slots)))
 
     def _slots_for(self, schedulers: int) -> dict[str, int]:
-        return {pool: max(1, size // max(1, schedulers)) for pool, size in self._slots.items()}
+        return {pool: max(1, size // max(1, schedulers)) for pool, size in self.slots.items()}
 
     def _say(self, message: stream.ConnectRequest) -> None:
         for each in self._conversations.values():

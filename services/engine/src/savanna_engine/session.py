@@ -50,6 +50,16 @@ class Session:
         """Say whether the session has ended."""
         return self._core.is_over
 
+    @property
+    def owed(self) -> int:
+        """Count the results that are not acknowledged."""
+        return self._core.owed
+
+    @property
+    def margin(self) -> float:
+        """Give the seconds until it must end, should it not be heard before."""
+        return self._core.margin(self.now())
+
     # What runs.
 
     def running(self) -> list[stream.AttemptRef]:
