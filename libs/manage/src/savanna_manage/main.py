@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from savanna_manage import certificates
+from savanna_manage.envoy.command import envoy
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -60,6 +61,9 @@ def certs(
         f"{folder}: leaves for {', '.join(roles or certificates.ROLES)}, valid for {days} days; "
         f"trust {folder / 'ca.pem'}, keep {folder / 'ca.key'} to yourself"
     )
+
+
+root.add_command(envoy)
 
 
 def main() -> None:

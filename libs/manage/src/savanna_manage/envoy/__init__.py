@@ -1,0 +1,1 @@
+"""From a short description of a mesh to the configuration of Envoy."""
