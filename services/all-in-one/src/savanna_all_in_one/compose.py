@@ -46,7 +46,8 @@ class _House:
 
     def parts(self) -> list[Parts]:
         """Build them."""
-        simulated = [self._simulator()] if self._given.cloud == "simulated" else []
+        is_inside = self._given.cloud == "simulated" and not self._given.simulator
+        simulated = [self._simulator()] if is_inside else []
         return [
             self._conductor(),
             *(self._plugin(name) for name in self._kinds),
@@ -105,7 +106,7 @@ class _House:
                 cloud=self._given.cloud,
                 local_dir=self._folder.hosts,
                 local_hosts=self._given.local_hosts,
-                simulator=self._at("simulator"),
+                simulator=self._given.simulator or self._at("simulator"),
             )
         )
 

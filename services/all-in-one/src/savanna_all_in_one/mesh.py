@@ -116,7 +116,7 @@ class Mesh:
         """Bring the database to this version, start everything, wait until all serve."""
         self.plan.folder.mkdir(parents=True, exist_ok=True)
         try:
-            self._migrate()
+            self.migrate()
             for name in self.plan.names():
                 self.start(name)
             for name in self.plan.names():
@@ -130,12 +130,28 @@ class Mesh:
         """End everything."""
         self.close()
 
-    def start(self, name: str) -> None:
-        """Start a process; it need not serve yet."""
+    def migrate(self) -> None:
+        """Bring the database to this version.
+
+        Raises ``Unavailable`` with what the conductor's command says when it can not be.
+        """
+        done = subprocess.run(
+            [_command("conductor"), "migrate"],
+            env={**os.environ, **self.plan.environment("conductor")},
+            capture_output=True,
+            text=True,
+            timeout=START_SECONDS,
+            check=False,
+        )
+        if done.returncode:
+            raise Unavailable(f"the database can not be brought to this version: {done.stderr}")
+
+    def start(self, name: str, further: Mapping[str, str] | None = None) -> None:
+        """Start a process, with further variables; it need not serve yet."""
         with self.log(name).open("ab") as log:
             self._processes[name] = subprocess.Popen(
                 [_command(name)],
-                env={**os.environ, **self.plan.environment(name)},
+                env={**os.environ, **self.plan.environment(name), **(further or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -160,6 +176,10 @@ class Mesh:
     def pid(self, name: str) -> int:
         """Give the process id."""
         return self._processes[name].pid
+
+    def has_ended(self, name: str) -> bool:
+        """Say whether a process that was started has ended by itself."""
+        return self._processes[name].poll() is not None
 
     def kill(self, name: str) -> None:
         """End a process with SIGKILL, as a power cut would."""
@@ -191,18 +211,6 @@ class Mesh:
     def log(self, name: str) -> Path:
         """Say where a process writes its log."""
         return self.plan.folder / f"{name}.log"
-
-    def _migrate(self) -> None:
-        done = subprocess.run(
-            [_command("conductor"), "migrate"],
-            env={**os.environ, **self.plan.environment("conductor")},
-            capture_output=True,
-            text=True,
-            timeout=START_SECONDS,
-            check=False,
-        )
-        if done.returncode:
-            raise Unavailable(f"the database can not be brought to this version: {done.stderr}")
 
 
 def _numbered(kind: str, count: int) -> list[str]:

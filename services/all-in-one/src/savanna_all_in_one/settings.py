@@ -40,6 +40,13 @@ class AllSettings(ProcessSettings):
         default_factory=list,
         description="Addresses of further plugin servers, beside those installed; a JSON list.",
     )
+    simulator: str = Field(
+        "",
+        description=(
+            "Address of a simulated cloud that runs elsewhere, and outlives this process; "
+            "empty: the simulated cloud is one of the services inside."
+        ),
+    )
     boot_seconds: float = Field(
         0.0, description="How long servers of the simulated cloud boot.", ge=0
     )

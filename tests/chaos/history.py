@@ -1,0 +1,133 @@
+"""What was seen of a round: by users, by engines, by hosts, by the cloud and by the journal."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from savanna.operation.v1.operation_pb2 import JournalEntry, Operation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+Entry = JournalEntry
+
+
+@dataclass
+class Attempt:
+    """One try of a task, as its engine told it; times are those of the wall."""
+
+    task: str
+    epoch: int
+    session: str
+    engine: str
+    process: int
+    begin: float
+    stop: float | None = None
+    end: float | None = None
+    outcome: str = ""
+    operation: str = ""
+    key: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.key or self.task} epoch {self.epoch} on {self.engine}"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A command on a host, as the host tells it; begin and end are places in one order, or times.
+
+    An end of None means that it has not ended.
+    """
+
+    host: str
+    operation: str
+    key: str
+    epoch: int
+    begin: float
+    end: float | None
+
+
+@dataclass(frozen=True)
+class Promise:
+    """Something that Savanna said it would do; what it must come to is told by ``wanted``."""
+
+    operation: str
+    cluster: str
+    goal: str
+    wanted: frozenset[int]
+
+
+@dataclass
+class History:
+    """All of it."""
+
+    attempts: list[Attempt] = field(default_factory=list)
+    deaths: Mapping[int, float] = field(default_factory=dict)
+    """When processes were killed, by process id."""
+
+    freezes: Mapping[int, list[tuple[float, float]]] = field(default_factory=dict)
+    """When processes were stopped and went on, by process id."""
+
+    grace: float = 1.7
+    """Seconds that an engine has to stop, at least, before its lease is over."""
+
+    journal: list[Entry] = field(default_factory=list)
+    followed: list[Entry] = field(default_factory=list)
+    """The journal as it was told to one who watched all the time."""
+
+    runs: list[Run] = field(default_factory=list)
+    promises: list[Promise] = field(default_factory=list)
+    operations: dict[str, Operation] = field(default_factory=dict)
+    """All that the conductor has in the end, by id."""
+
+    complaints: list[str] = field(default_factory=list)
+    """What users saw that they must not see; the first word is the kind of fault."""
+
+    left: list[str] = field(default_factory=list)
+    """What the cloud still has when every cluster is deleted."""
+
+
+def read_attempts(lines: Iterable[str]) -> list[Attempt]:
+    """Read what engines told, in the order of the begins.
+
+    An attempt that began twice is there twice. A line that was cut off by a kill is the last one of
+    its process, and tells nothing.
+    """
+    found: list[Attempt] = []
+    latest: dict[tuple[str, str, int], Attempt] = {}
+    for line in lines:
+        try:
+            told = json.loads(line)
+        except ValueError:
+            continue
+        name = (told["session"], told["task"], told["epoch"])
+        if told["what"] == "begin":
+            attempt = Attempt(
+                task=told["task"],
+                epoch=told["epoch"],
+                session=told["session"],
+                engine=told["engine"],
+                process=told["process"],
+                begin=told["time"],
+                operation=told["operation"],
+                key=told["key"],
+            )
+            latest[name] = attempt
+            found.append(attempt)
+        elif told["what"] == "stop":
+            latest[name].stop = told["time"]
+        else:
+            latest[name].end = told["time"]
+            latest[name].outcome = told["outcome"]
+    return sorted(found, key=lambda each: each.begin)
+
+
+def by_task(attempts: Iterable[Attempt]) -> dict[str, list[Attempt]]:
+    """Put the attempts of each task together, in the order of their begins."""
+    found: dict[str, list[Attempt]] = defaultdict(list)
+    for each in attempts:
+        found[each.task].append(each)
+    return found
