@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from savanna.operation.v1 import operation_pb2 as savanna_dot_operation_dot_v1_dot_operation__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,savanna/conductor/v1/execution_service.proto\x12\x14savanna.conductor.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a$savanna/operation/v1/operation.proto\">\n\x15RenewSchedulerRequest\x12\x14\n\x0cscheduler_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\"]\n\x16RenewSchedulerResponse\x12(\n\x05lease\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x19\n\x11living_schedulers\x18\x02 \x01(\x05\"/\n\x17ReleaseSchedulerRequest\x12\x14\n\x0cscheduler_id\x18\x01 \x01(\t\"\x1a\n\x18ReleaseSchedulerResponse\"\x17\n\x15ListSchedulersRequest\"M\n\x16ListSchedulersResponse\x12\x33\n\nschedulers\x18\x01 \x03(\x0b\x32\x1f.savanna.conductor.v1.Scheduler\"2\n\tScheduler\x12\x14\n\x0cscheduler_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\"|\n\x0c\x43laimRequest\x12\x14\n\x0cscheduler_id\x18\x01 \x01(\t\x12\x16\n\x0emax_operations\x18\x02 \x01(\x05\x12\'\n\x04wait\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x15\n\rknown_cancels\x18\x04 \x03(\t\"w\n\rClaimResponse\x12+\n\x06graphs\x18\x01 \x03(\x0b\x32\x1b.savanna.conductor.v1.Graph\x12\x0f\n\x07\x63\x61ncels\x18\x02 \x03(\t\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x9c\x01\n\x05Graph\x12\x32\n\toperation\x18\x01 \x01(\x0b\x32\x1f.savanna.operation.v1.Operation\x12)\n\x05tasks\x18\x02 \x03(\x0b\x32\x1a.savanna.operation.v1.Task\x12\x34\n\x08sessions\x18\x03 \x03(\x0b\x32\".savanna.conductor.v1.SessionLease\"c\n\x0cSessionLease\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12,\n\tremaining\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x11\n\tengine_id\x18\x03 \x01(\t\"d\n\rCommitRequest\x12\x14\n\x0cscheduler_id\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\x03\x12-\n\x07\x63hanges\x18\x03 \x03(\x0b\x32\x1c.savanna.conductor.v1.Change\"A\n\x0e\x43ommitResponse\x12/\n\x08verdicts\x18\x01 \x03(\x0b\x32\x1d.savanna.conductor.v1.Verdict\"\xff\x01\n\x07Verdict\x12\x30\n\x04\x63ode\x18\x01 \x01(\x0e\x32\".savanna.conductor.v1.Verdict.Code\x12+\n\x07spawned\x18\x02 \x03(\x0b\x32\x1a.savanna.operation.v1.Task\"\x94\x01\n\x04\x43ode\x12\x14\n\x10\x43ODE_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x43ODE_APPLIED\x10\x01\x12\x0e\n\nCODE_STALE\x10\x02\x12\x16\n\x12\x43ODE_SESSION_ALIVE\x10\x03\x12\x16\n\x12\x43ODE_SESSION_ENDED\x10\x04\x12\x12\n\x0e\x43ODE_NOT_OWNED\x10\x05\x12\x10\n\x0c\x43ODE_INVALID\x10\x06\"\xfe\x02\n\x06\x43hange\x12.\n\x06\x61ssign\x18\x01 \x01(\x0b\x32\x1c.savanna.conductor.v1.AssignH\x00\x12.\n\x06\x66inish\x18\x02 \x01(\x0b\x32\x1c.savanna.conductor.v1.FinishH\x00\x12,\n\x05\x64\x65\x66\x65r\x18\x03 \x01(\x0b\x32\x1b.savanna.conductor.v1.DeferH\x00\x12*\n\x04skip\x18\x04 \x01(\x0b\x32\x1a.savanna.conductor.v1.SkipH\x00\x12,\n\x05spawn\x18\x05 \x01(\x0b\x32\x1b.savanna.conductor.v1.SpawnH\x00\x12;\n\rend_operation\x18\x06 \x01(\x0b\x32\".savanna.conductor.v1.EndOperationH\x00\x12\x45\n\x12\x61\x63knowledge_cancel\x18\x07 \x01(\x0b\x32\'.savanna.conductor.v1.AcknowledgeCancelH\x00\x42\x08\n\x06\x63hange\"<\n\x06\x41ssign\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12\x12\n\nsession_id\x18\x03 \x01(\t\"\xe4\x01\n\x06\x46inish\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12\x12\n\nsession_id\x18\x03 \x01(\t\x12/\n\x05state\x18\x04 \x01(\x0e\x32 .savanna.operation.v1.Task.State\x12.\n\x07\x66\x61ilure\x18\x05 \x01(\x0b\x32\x1d.savanna.operation.v1.Failure\x12\r\n\x05\x66\x61\x63ts\x18\x06 \x01(\x0c\x12\x36\n\x07outcome\x18\x07 \x01(\x0e\x32%.savanna.operation.v1.Attempt.Outcome\"\xfb\x01\n\x05\x44\x65\x66\x65r\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12\x12\n\nsession_id\x18\x03 \x01(\t\x12(\n\x05\x64\x65lay\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x36\n\x07outcome\x18\x05 \x01(\x0e\x32%.savanna.operation.v1.Attempt.Outcome\x12.\n\x07\x66\x61ilure\x18\x06 \x01(\x0b\x32\x1d.savanna.operation.v1.Failure\x12\r\n\x05\x66\x61\x63ts\x18\x07 \x01(\x0c\x12\x1d\n\x15only_if_session_ended\x18\x08 \x01(\x08\"G\n\x04Skip\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12.\n\x07\x66\x61ilure\x18\x02 \x01(\x0b\x32\x1d.savanna.operation.v1.Failure\"L\n\x05Spawn\x12\x14\n\x0coperation_id\x18\x01 \x01(\t\x12-\n\x05tasks\x18\x02 \x03(\x0b\x32\x1e.savanna.operation.v1.TaskSpec\"\x8a\x01\n\x0c\x45ndOperation\x12\x14\n\x0coperation_id\x18\x01 \x01(\t\x12\x34\n\x05state\x18\x02 \x01(\x0e\x32%.savanna.operation.v1.Operation.State\x12.\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x1d.savanna.operation.v1.Failure\")\n\x11\x41\x63knowledgeCancel\x12\x14\n\x0coperation_id\x18\x01 \x01(\t\"G\n\x14RenewSessionsRequest\x12/\n\x08sessions\x18\x01 \x03(\x0b\x32\x1d.savanna.conductor.v1.Session\"\xb1\x01\n\x07Session\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x11\n\tengine_id\x18\x02 \x01(\t\x12\x0f\n\x07\x63losing\x18\x03 \x01(\x08\x12=\n\x08\x63\x61pacity\x18\x04 \x03(\x0b\x32+.savanna.conductor.v1.Session.CapacityEntry\x1a/\n\rCapacityEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x05:\x02\x38\x01\"P\n\x15RenewSessionsResponse\x12\r\n\x05\x65nded\x18\x01 \x03(\t\x12(\n\x05lease\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration2\xf0\x04\n\x10\x45xecutionService\x12k\n\x0eRenewScheduler\x12+.savanna.conductor.v1.RenewSchedulerRequest\x1a,.savanna.conductor.v1.RenewSchedulerResponse\x12q\n\x10ReleaseScheduler\x12-.savanna.conductor.v1.ReleaseSchedulerRequest\x1a..savanna.conductor.v1.ReleaseSchedulerResponse\x12k\n\x0eListSchedulers\x12+.savanna.conductor.v1.ListSchedulersRequest\x1a,.savanna.conductor.v1.ListSchedulersResponse\x12P\n\x05\x43laim\x12\".savanna.conductor.v1.ClaimRequest\x1a#.savanna.conductor.v1.ClaimResponse\x12S\n\x06\x43ommit\x12#.savanna.conductor.v1.CommitRequest\x1a$.savanna.conductor.v1.CommitResponse\x12h\n\rRenewSessions\x12*.savanna.conductor.v1.RenewSessionsRequest\x1a+.savanna.conductor.v1.RenewSessionsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,savanna/conductor/v1/execution_service.proto\x12\x14savanna.conductor.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a$savanna/operation/v1/operation.proto\">\n\x15RenewSchedulerRequest\x12\x14\n\x0cscheduler_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\"]\n\x16RenewSchedulerResponse\x12(\n\x05lease\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x19\n\x11living_schedulers\x18\x02 \x01(\x05\"/\n\x17ReleaseSchedulerRequest\x12\x14\n\x0cscheduler_id\x18\x01 \x01(\t\"\x1a\n\x18ReleaseSchedulerResponse\"\x17\n\x15ListSchedulersRequest\"M\n\x16ListSchedulersResponse\x12\x33\n\nschedulers\x18\x01 \x03(\x0b\x32\x1f.savanna.conductor.v1.Scheduler\"2\n\tScheduler\x12\x14\n\x0cscheduler_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\"\x8f\x01\n\x0c\x43laimRequest\x12\x14\n\x0cscheduler_id\x18\x01 \x01(\t\x12\x16\n\x0emax_operations\x18\x02 \x01(\x05\x12\'\n\x04wait\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x15\n\rknown_cancels\x18\x04 \x03(\t\x12\x11\n\tmax_bytes\x18\x05 \x01(\x03\"w\n\rClaimResponse\x12+\n\x06graphs\x18\x01 \x03(\x0b\x32\x1b.savanna.conductor.v1.Graph\x12\x0f\n\x07\x63\x61ncels\x18\x02 \x03(\t\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x9c\x01\n\x05Graph\x12\x32\n\toperation\x18\x01 \x01(\x0b\x32\x1f.savanna.operation.v1.Operation\x12)\n\x05tasks\x18\x02 \x03(\x0b\x32\x1a.savanna.operation.v1.Task\x12\x34\n\x08sessions\x18\x03 \x03(\x0b\x32\".savanna.conductor.v1.SessionLease\"c\n\x0cSessionLease\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12,\n\tremaining\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x11\n\tengine_id\x18\x03 \x01(\t\"d\n\rCommitRequest\x12\x14\n\x0cscheduler_id\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\x03\x12-\n\x07\x63hanges\x18\x03 \x03(\x0b\x32\x1c.savanna.conductor.v1.Change\"A\n\x0e\x43ommitResponse\x12/\n\x08verdicts\x18\x01 \x03(\x0b\x32\x1d.savanna.conductor.v1.Verdict\"\xff\x01\n\x07Verdict\x12\x30\n\x04\x63ode\x18\x01 \x01(\x0e\x32\".savanna.conductor.v1.Verdict.Code\x12+\n\x07spawned\x18\x02 \x03(\x0b\x32\x1a.savanna.operation.v1.Task\"\x94\x01\n\x04\x43ode\x12\x14\n\x10\x43ODE_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x43ODE_APPLIED\x10\x01\x12\x0e\n\nCODE_STALE\x10\x02\x12\x16\n\x12\x43ODE_SESSION_ALIVE\x10\x03\x12\x16\n\x12\x43ODE_SESSION_ENDED\x10\x04\x12\x12\n\x0e\x43ODE_NOT_OWNED\x10\x05\x12\x10\n\x0c\x43ODE_INVALID\x10\x06\"\xfe\x02\n\x06\x43hange\x12.\n\x06\x61ssign\x18\x01 \x01(\x0b\x32\x1c.savanna.conductor.v1.AssignH\x00\x12.\n\x06\x66inish\x18\x02 \x01(\x0b\x32\x1c.savanna.conductor.v1.FinishH\x00\x12,\n\x05\x64\x65\x66\x65r\x18\x03 \x01(\x0b\x32\x1b.savanna.conductor.v1.DeferH\x00\x12*\n\x04skip\x18\x04 \x01(\x0b\x32\x1a.savanna.conductor.v1.SkipH\x00\x12,\n\x05spawn\x18\x05 \x01(\x0b\x32\x1b.savanna.conductor.v1.SpawnH\x00\x12;\n\rend_operation\x18\x06 \x01(\x0b\x32\".savanna.conductor.v1.EndOperationH\x00\x12\x45\n\x12\x61\x63knowledge_cancel\x18\x07 \x01(\x0b\x32\'.savanna.conductor.v1.AcknowledgeCancelH\x00\x42\x08\n\x06\x63hange\"<\n\x06\x41ssign\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12\x12\n\nsession_id\x18\x03 \x01(\t\"\xe4\x01\n\x06\x46inish\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12\x12\n\nsession_id\x18\x03 \x01(\t\x12/\n\x05state\x18\x04 \x01(\x0e\x32 .savanna.operation.v1.Task.State\x12.\n\x07\x66\x61ilure\x18\x05 \x01(\x0b\x32\x1d.savanna.operation.v1.Failure\x12\r\n\x05\x66\x61\x63ts\x18\x06 \x01(\x0c\x12\x36\n\x07outcome\x18\x07 \x01(\x0e\x32%.savanna.operation.v1.Attempt.Outcome\"\xfb\x01\n\x05\x44\x65\x66\x65r\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12\x12\n\nsession_id\x18\x03 \x01(\t\x12(\n\x05\x64\x65lay\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x36\n\x07outcome\x18\x05 \x01(\x0e\x32%.savanna.operation.v1.Attempt.Outcome\x12.\n\x07\x66\x61ilure\x18\x06 \x01(\x0b\x32\x1d.savanna.operation.v1.Failure\x12\r\n\x05\x66\x61\x63ts\x18\x07 \x01(\x0c\x12\x1d\n\x15only_if_session_ended\x18\x08 \x01(\x08\"G\n\x04Skip\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12.\n\x07\x66\x61ilure\x18\x02 \x01(\x0b\x32\x1d.savanna.operation.v1.Failure\"L\n\x05Spawn\x12\x14\n\x0coperation_id\x18\x01 \x01(\t\x12-\n\x05tasks\x18\x02 \x03(\x0b\x32\x1e.savanna.operation.v1.TaskSpec\"\x8a\x01\n\x0c\x45ndOperation\x12\x14\n\x0coperation_id\x18\x01 \x01(\t\x12\x34\n\x05state\x18\x02 \x01(\x0e\x32%.savanna.operation.v1.Operation.State\x12.\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x1d.savanna.operation.v1.Failure\")\n\x11\x41\x63knowledgeCancel\x12\x14\n\x0coperation_id\x18\x01 \x01(\t\"G\n\x14RenewSessionsRequest\x12/\n\x08sessions\x18\x01 \x03(\x0b\x32\x1d.savanna.conductor.v1.Session\"\xb1\x01\n\x07Session\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x11\n\tengine_id\x18\x02 \x01(\t\x12\x0f\n\x07\x63losing\x18\x03 \x01(\x08\x12=\n\x08\x63\x61pacity\x18\x04 \x03(\x0b\x32+.savanna.conductor.v1.Session.CapacityEntry\x1a/\n\rCapacityEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x05:\x02\x38\x01\"P\n\x15RenewSessionsResponse\x12\r\n\x05\x65nded\x18\x01 \x03(\t\x12(\n\x05lease\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration2\xf0\x04\n\x10\x45xecutionService\x12k\n\x0eRenewScheduler\x12+.savanna.conductor.v1.RenewSchedulerRequest\x1a,.savanna.conductor.v1.RenewSchedulerResponse\x12q\n\x10ReleaseScheduler\x12-.savanna.conductor.v1.ReleaseSchedulerRequest\x1a..savanna.conductor.v1.ReleaseSchedulerResponse\x12k\n\x0eListSchedulers\x12+.savanna.conductor.v1.ListSchedulersRequest\x1a,.savanna.conductor.v1.ListSchedulersResponse\x12P\n\x05\x43laim\x12\".savanna.conductor.v1.ClaimRequest\x1a#.savanna.conductor.v1.ClaimResponse\x12S\n\x06\x43ommit\x12#.savanna.conductor.v1.CommitRequest\x1a$.savanna.conductor.v1.CommitResponse\x12h\n\rRenewSessions\x12*.savanna.conductor.v1.RenewSessionsRequest\x1a+.savanna.conductor.v1.RenewSessionsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -50,46 +50,46 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTSCHEDULERSRESPONSE']._serialized_end=511
   _globals['_SCHEDULER']._serialized_start=513
   _globals['_SCHEDULER']._serialized_end=563
-  _globals['_CLAIMREQUEST']._serialized_start=565
-  _globals['_CLAIMREQUEST']._serialized_end=689
-  _globals['_CLAIMRESPONSE']._serialized_start=691
-  _globals['_CLAIMRESPONSE']._serialized_end=810
-  _globals['_GRAPH']._serialized_start=813
-  _globals['_GRAPH']._serialized_end=969
-  _globals['_SESSIONLEASE']._serialized_start=971
-  _globals['_SESSIONLEASE']._serialized_end=1070
-  _globals['_COMMITREQUEST']._serialized_start=1072
-  _globals['_COMMITREQUEST']._serialized_end=1172
-  _globals['_COMMITRESPONSE']._serialized_start=1174
-  _globals['_COMMITRESPONSE']._serialized_end=1239
-  _globals['_VERDICT']._serialized_start=1242
-  _globals['_VERDICT']._serialized_end=1497
-  _globals['_VERDICT_CODE']._serialized_start=1349
-  _globals['_VERDICT_CODE']._serialized_end=1497
-  _globals['_CHANGE']._serialized_start=1500
-  _globals['_CHANGE']._serialized_end=1882
-  _globals['_ASSIGN']._serialized_start=1884
-  _globals['_ASSIGN']._serialized_end=1944
-  _globals['_FINISH']._serialized_start=1947
-  _globals['_FINISH']._serialized_end=2175
-  _globals['_DEFER']._serialized_start=2178
-  _globals['_DEFER']._serialized_end=2429
-  _globals['_SKIP']._serialized_start=2431
-  _globals['_SKIP']._serialized_end=2502
-  _globals['_SPAWN']._serialized_start=2504
-  _globals['_SPAWN']._serialized_end=2580
-  _globals['_ENDOPERATION']._serialized_start=2583
-  _globals['_ENDOPERATION']._serialized_end=2721
-  _globals['_ACKNOWLEDGECANCEL']._serialized_start=2723
-  _globals['_ACKNOWLEDGECANCEL']._serialized_end=2764
-  _globals['_RENEWSESSIONSREQUEST']._serialized_start=2766
-  _globals['_RENEWSESSIONSREQUEST']._serialized_end=2837
-  _globals['_SESSION']._serialized_start=2840
-  _globals['_SESSION']._serialized_end=3017
-  _globals['_SESSION_CAPACITYENTRY']._serialized_start=2970
-  _globals['_SESSION_CAPACITYENTRY']._serialized_end=3017
-  _globals['_RENEWSESSIONSRESPONSE']._serialized_start=3019
-  _globals['_RENEWSESSIONSRESPONSE']._serialized_end=3099
-  _globals['_EXECUTIONSERVICE']._serialized_start=3102
-  _globals['_EXECUTIONSERVICE']._serialized_end=3726
+  _globals['_CLAIMREQUEST']._serialized_start=566
+  _globals['_CLAIMREQUEST']._serialized_end=709
+  _globals['_CLAIMRESPONSE']._serialized_start=711
+  _globals['_CLAIMRESPONSE']._serialized_end=830
+  _globals['_GRAPH']._serialized_start=833
+  _globals['_GRAPH']._serialized_end=989
+  _globals['_SESSIONLEASE']._serialized_start=991
+  _globals['_SESSIONLEASE']._serialized_end=1090
+  _globals['_COMMITREQUEST']._serialized_start=1092
+  _globals['_COMMITREQUEST']._serialized_end=1192
+  _globals['_COMMITRESPONSE']._serialized_start=1194
+  _globals['_COMMITRESPONSE']._serialized_end=1259
+  _globals['_VERDICT']._serialized_start=1262
+  _globals['_VERDICT']._serialized_end=1517
+  _globals['_VERDICT_CODE']._serialized_start=1369
+  _globals['_VERDICT_CODE']._serialized_end=1517
+  _globals['_CHANGE']._serialized_start=1520
+  _globals['_CHANGE']._serialized_end=1902
+  _globals['_ASSIGN']._serialized_start=1904
+  _globals['_ASSIGN']._serialized_end=1964
+  _globals['_FINISH']._serialized_start=1967
+  _globals['_FINISH']._serialized_end=2195
+  _globals['_DEFER']._serialized_start=2198
+  _globals['_DEFER']._serialized_end=2449
+  _globals['_SKIP']._serialized_start=2451
+  _globals['_SKIP']._serialized_end=2522
+  _globals['_SPAWN']._serialized_start=2524
+  _globals['_SPAWN']._serialized_end=2600
+  _globals['_ENDOPERATION']._serialized_start=2603
+  _globals['_ENDOPERATION']._serialized_end=2741
+  _globals['_ACKNOWLEDGECANCEL']._serialized_start=2743
+  _globals['_ACKNOWLEDGECANCEL']._serialized_end=2784
+  _globals['_RENEWSESSIONSREQUEST']._serialized_start=2786
+  _globals['_RENEWSESSIONSREQUEST']._serialized_end=2857
+  _globals['_SESSION']._serialized_start=2860
+  _globals['_SESSION']._serialized_end=3037
+  _globals['_SESSION_CAPACITYENTRY']._serialized_start=2990
+  _globals['_SESSION_CAPACITYENTRY']._serialized_end=3037
+  _globals['_RENEWSESSIONSRESPONSE']._serialized_start=3039
+  _globals['_RENEWSESSIONSRESPONSE']._serialized_end=3119
+  _globals['_EXECUTIONSERVICE']._serialized_start=3122
+  _globals['_EXECUTIONSERVICE']._serialized_end=3746
 # @@protoc_insertion_point(module_scope)

@@ -192,10 +192,15 @@ class ClaimRequest(_message.Message):
     MAX_OPERATIONS_FIELD_NUMBER: _builtins.int
     WAIT_FIELD_NUMBER: _builtins.int
     KNOWN_CANCELS_FIELD_NUMBER: _builtins.int
+    MAX_BYTES_FIELD_NUMBER: _builtins.int
     scheduler_id: _builtins.str
     """The incarnation."""
     max_operations: _builtins.int
     """At most this many new operations; 0 means 16."""
+    max_bytes: _builtins.int
+    """Most bytes of tasks, about; 0 means 40 MiB. What does not fit is left for the next claim, but one operation comes in
+    any case.
+    """
     @_builtins.property
     def wait(self) -> _duration_pb2.Duration:
         """How long to wait when there is nothing; 0 returns at once."""
@@ -211,10 +216,11 @@ class ClaimRequest(_message.Message):
         max_operations: _builtins.int = ...,
         wait: _duration_pb2.Duration | None = ...,
         known_cancels: _abc.Iterable[_builtins.str] | None = ...,
+        max_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["wait", b"wait"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["known_cancels", b"known_cancels", "max_operations", b"max_operations", "scheduler_id", b"scheduler_id", "wait", b"wait"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["known_cancels", b"known_cancels", "max_bytes", b"max_bytes", "max_operations", b"max_operations", "scheduler_id", b"scheduler_id", "wait", b"wait"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
