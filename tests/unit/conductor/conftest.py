@@ -95,10 +95,10 @@ class Owner:
     number: int = 0
 
     async def claim(
-        self, *, max_operations: int = 0, wait_seconds: int = 0
+        self, *, max_operations: int = 0, max_bytes: int = 0, wait_seconds: int = 0
     ) -> execution.ClaimResponse:
         request = execution.ClaimRequest(
-            scheduler_id=self.scheduler_id, max_operations=max_operations
+            scheduler_id=self.scheduler_id, max_operations=max_operations, max_bytes=max_bytes
         )
         request.wait.FromSeconds(wait_seconds)
         return await self.conductor.execution.Claim(request)

@@ -83,6 +83,26 @@ async def test_a_scheduler_is_told_how_many_there_are(conductor: Conductor) -> N
     assert await renew("s1") == 1
 
 
+async def test_operations_that_fit_into_no_message_together_are_claimed_one_after_the_other(
+    conductor: Conductor,
+) -> None:
+    for name in ("small", "large", "larger"):
+        await conductor.create(name)
+    owner = await new_owner(conductor)
+    for graph in (await owner.claim()).graphs:
+        body = b"" if graph.operation.cluster_name == "small" else bytes(5000)
+        tasks = [operation_pb2.TaskSpec(key="t", body=body)]
+        spawn = execution.Spawn(operation_id=graph.operation.id, tasks=tasks)
+        await owner.commit(execution.Change(spawn=spawn))
+    await conductor.execution.ReleaseScheduler(
+        execution.ReleaseSchedulerRequest(scheduler_id=owner.scheduler_id)
+    )
+    heir = await new_owner(conductor)
+    claims = [await heir.claim(max_bytes=8000) for _ in range(2)]
+    names = [[each.operation.cluster_name for each in claim.graphs] for claim in claims]
+    assert names == [["small", "large"], ["larger"]]
+
+
 async def test_a_claim_waits_until_there_is_something(conductor: Conductor) -> None:
     owner = await new_owner(conductor)
     asked = asyncio.create_task(owner.claim(wait_seconds=10))

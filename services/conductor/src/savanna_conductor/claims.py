@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import exists, select, update
+from sqlalchemy import exists, func, select, update
 
 from savanna.conductor.v1 import execution_service_pb2 as execution
 from savanna.operation.v1 import operation_pb2
@@ -12,12 +13,18 @@ from savanna_conductor import convert, leases, queries
 from savanna_conductor.store import dialect, schema
 
 if TYPE_CHECKING:
-    from sqlalchemy import ColumnElement, Connection
+    from collections.abc import Sequence
+
+    from sqlalchemy import ColumnElement, Connection, Row
 
     from savanna_conductor.store.transaction import Transaction
 
 Operation = operation_pb2.Operation
 DEFAULT_OPERATIONS = 16
+DEFAULT_BYTES = 40 * 2**20
+_TASK_BYTES = 300
+"""Of a task, beside what is said of it in columns of bytes."""
+
 _CLAIMABLE = (Operation.STATE_PENDING, Operation.STATE_RUNNING)
 
 
@@ -65,6 +72,7 @@ def claim(transaction: Transaction, request: execution.ClaimRequest) -> executio
     response = execution.ClaimResponse()
     response.time.FromMicroseconds(transaction.now)
     if rows:
+        rows = _that_fit(connection, rows, request.max_bytes or DEFAULT_BYTES)
         ids = [row.id for row in rows]
         connection.execute(
             update(table).where(table.c.id.in_(ids)).values(owner=request.scheduler_id)
@@ -77,6 +85,24 @@ def claim(transaction: Transaction, request: execution.ClaimRequest) -> executio
     cancels = select(table.c.id).where(_cancelled(request))
     response.cancels.extend(connection.execute(cancels).scalars())
     return response
+
+
+def _that_fit(
+    connection: Connection, rows: Sequence[Row[Any]], most_bytes: int
+) -> Sequence[Row[Any]]:
+    """Leave the first operations, as many as one answer can hold; one in any case."""
+    if len(rows) == 1:
+        return rows
+    task = schema.task
+    size = func.length(task.c.spec) + func.length(task.c.body) + func.length(task.c.failure)
+    query = (
+        select(task.c.operation_id, func.sum(size + _TASK_BYTES))
+        .where(task.c.operation_id.in_([row.id for row in rows]))
+        .group_by(task.c.operation_id)
+    )
+    sizes = {row[0]: int(row[1]) for row in connection.execute(query)}
+    totals = accumulate(sizes.get(row.id, 0) for row in rows)
+    return rows[: max(1, sum(total <= most_bytes for total in totals))]
 
 
 def _free() -> ColumnElement[bool]:
