@@ -2,9 +2,9 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 BIN := .venv/bin
-CODE := libs services plugins tests bench tools/setup tools/protos tools/spark_jar tools/settings_page tools/demo tools/sim tools/model tools/chaos
+CODE := libs services plugins tests bench tools/setup tools/protos tools/spark_jar tools/settings_page tools/demo tools/sim tools/model tools/dist tools/chaos
 
-.PHONY: help setup lock protos fmt lint types test check sim model chaos demo docs bench-launch bench-api bench-tasks bench-watch clean
+.PHONY: help setup lock protos fmt lint types test check sim model chaos demo docs bench-launch bench-api bench-tasks bench-watch dist clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -65,6 +65,9 @@ bench-watch: setup ## Measure how soon users see what engines did (ARGS="--help"
 
 docs: ## Generate docs/settings.md
 	@$(BIN)/python tools/settings_page
+
+dist: setup ## Build the wheels of all members into dist/
+	@$(BIN)/python tools/dist
 
 clean: ## Remove everything that make made
 	@rm -rf .venv .savanna .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -61,11 +61,14 @@ class Running:
 
 @contextmanager
 def running(
-    folder: Path, *flags: str, settings: Mapping[str, str] | None = None
+    folder: Path,
+    *flags: str,
+    settings: Mapping[str, str] | None = None,
+    command: str = COMMAND,
 ) -> Iterator[Running]:
     """Run ``savanna-all`` on a data directory, at free ports, until the block ends."""
     process = subprocess.Popen(
-        [COMMAND, "--data-dir", str(folder), "--rest", ANY_PORT, "--grpc", ANY_PORT, *flags],
+        [command, "--data-dir", str(folder), "--rest", ANY_PORT, "--grpc", ANY_PORT, *flags],
         env={**os.environ, **(settings or {})},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
