@@ -10,12 +10,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bench import meshes, task_floor, task_mesh, workloads
+from bench.peers import known, ratios
+from bench.peers.measure import measure as measure_peer
 from bench.tables import Table, times
 from savanna.operation.v1.operation_pb2 import Task
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from bench.peers.known import Peer
     from bench.task_mesh import Note, TaskBench
     from savanna.operation.v1.operation_pb2 import Operation
 
@@ -241,6 +244,18 @@ def _crowds(found: Sequence[Found]) -> Table:
     return table
 
 
+def beside(peers: Sequence[Peer], found: Found, scale: float) -> Table:
+    """Measure other systems, and write them down beside what was found of Savanna."""
+    savanna = {
+        run.workload.title[:2]: ratios.Reference(run.rate, 1000 * sum(run.cpu.values()) / run.tasks)
+        for run in found.runs
+    }
+    outcomes = [
+        outcome for peer in peers for outcome in measure_peer(peer, list(savanna), scale=scale)
+    ]
+    return ratios.table(outcomes, savanna, found.database)
+
+
 def quantile(waits: Sequence[float], part: float) -> float | None:
     """Give the milliseconds within which this part of sorted waits was over."""
     return 1000 * waits[min(len(waits) - 1, int(part * len(waits)))] if waits else None
@@ -253,7 +268,12 @@ def main() -> int:
     parser.add_argument("--only", nargs="*", default=["W1", "W2", "W3", "W4", "W5", "W6"])
     parser.add_argument("--scale", type=float, default=1.0, help="share of the tasks")
     parser.add_argument("--repeat", type=int, default=1, help="times each; the best of them")
+    parser.add_argument("--peers", nargs="*", default=[], help="other systems too; 1 for all")
     given = parser.parse_args()
+    try:
+        peers = known.chosen(given.peers)
+    except ValueError as error:
+        parser.error(str(error))
     meshes.end_in_order()
     print(f"{meshes.machine()}, repeat {given.repeat}\n", flush=True)
     wanted = [each for each in chosen(given.scale) if each.title[:2] in given.only]
@@ -262,7 +282,9 @@ def main() -> int:
         asyncio.run(measure(each, wanted, repeat=given.repeat, crowd=crowd))
         for each in given.database
     ]
-    print(report(found))
+    print(report(found), flush=True)
+    if peers:
+        print(beside(peers, found[-1], given.scale))
     return 0
 
 
