@@ -77,7 +77,7 @@ class Targets:
     """Pieces of network."""
 
     lease: float = 6.0
-    calm: float = 0.6
+    calm: float = 0.5
     """The share of blows that come when all is well."""
 
     pause: float = 2.0
@@ -107,7 +107,7 @@ def _blows(chance: Random, targets: Targets) -> Iterator[Blow]:
         victim = chance.choice(targets.roles[role])
         line = chance.choice(targets.lines) if targets.lines else ""
         point = chance.choice([each for each in POINTS if _is_of(each, role)])
-        passes = chance.choice((1, 1, 2, 3, 5, 10))
+        passes = chance.choice((1, 1, 1, 2, 3, 5, 10))
         hanging = chance.uniform(1.0, 1.5 * targets.lease)
         match kind:
             case Kind.KILL:

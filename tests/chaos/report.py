@@ -22,8 +22,9 @@ _GIVEN_UP = "operations given up because three engines died of one task"
 class Total:
     """The sums of rounds."""
 
-    def __init__(self, mode: str) -> None:
+    def __init__(self, mode: str, lease: float) -> None:
         self._mode = mode
+        self._aims = {"api": 2.0, "conductor": 2.0, "engine": lease + 2.0, "scheduler": lease + 2.0}
         self._rounds = 0
         self._faults: Counter[Fault] = Counter()
         self._met: Counter[str] = Counter()
@@ -79,7 +80,7 @@ class Total:
             "",
             *(f"{fault:<32} {self._faults[fault]}" for fault in Fault),
             "",
-            "recovery, seconds                  n    p50    p99    max   alone: n    p50    p99",
+            "recovery, seconds            n    p50    p99    max   alone: n    p50    p99    aim",
             *self._recoveries(),
         ]
         return "\n".join(lines)
@@ -98,10 +99,11 @@ class Total:
         for role, samples in sorted(by_role.items()):
             times = [each.seconds for each in samples]
             alone = [each.seconds for each in samples if each.alone]
+            aim = self._aims.get(role.partition(",")[0])
             lines.append(
-                f"  {role:<30} {len(times):4} {_share(times, 0.5)} {_share(times, 0.99)}"
+                f"  {role:<24} {len(times):4} {_share(times, 0.5)} {_share(times, 0.99)}"
                 f" {_share(times, 1.0)}       {len(alone):4} {_share(alone, 0.5)}"
-                f" {_share(alone, 0.99)}"
+                f" {_share(alone, 0.99)} {'' if aim is None else f'{aim:6.2f}'}".rstrip()
             )
         return lines
 
