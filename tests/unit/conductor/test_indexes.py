@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import uuid
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -98,6 +99,18 @@ async def launched_and_watched(conductor: Conductor) -> None:
         pb.DeleteClusterRequest(name=pb.OwnedName(project_id=PROJECT, id=done.cluster_id))
     )
     await owner.claim()
+
+
+async def test_what_is_stored_later_comes_later_in_an_index(conductor: Conductor) -> None:
+    """Rows of chance places would each cost a page of a large index."""
+    made = [await conductor.create(f"c{number}") for number in range(8)]
+    graphs = (await (await new_owner(conductor)).claim()).graphs
+    tasks = {each.operation.id: each.tasks[0].id for each in graphs}
+    operations = [each.operation.id for each in made]
+    found = [tasks[each] for each in operations]
+    assert (operations, found) == (sorted(operations), sorted(found))
+    assert {uuid.UUID(each).version for each in (*operations, *found)} == {7}
+    assert {uuid.UUID(each).variant for each in (*operations, *found)} == {uuid.RFC_4122}
 
 
 async def test_no_question_of_a_launch_looks_through_all_there_is(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, insert, select, update
@@ -11,7 +10,7 @@ from savanna.cluster.v1 import cluster_pb2
 from savanna.conductor.v1 import execution_service_pb2
 from savanna.engine.v1 import step_pb2
 from savanna.operation.v1 import operation_pb2
-from savanna_conductor import convert, jobs, references, requests, states, telling
+from savanna_conductor import convert, ids, jobs, references, requests, states, telling
 from savanna_conductor.store import schema
 from savanna_conductor.task_rows import NewTasks
 
@@ -44,7 +43,7 @@ def create(transaction: Transaction, operation: Operation) -> Operation:
 
     Gives it with id, state and times.
     """
-    operation.id = str(uuid.uuid4())
+    operation.id = ids.new_id()
     operation.traceparent = requests.traceparent()
     operation.create_time.FromMicroseconds(transaction.now)
     blocker = blocker_of(operation, open_operations(transaction, operation.cluster_id))

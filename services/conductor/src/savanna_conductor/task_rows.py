@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from savanna.operation.v1 import operation_pb2
+from savanna_conductor import ids
 from savanna_conductor.store import arrays, schema
 from savanna_kit.errors import InvalidArgument
 
@@ -129,7 +129,7 @@ class NewTasks:
                 f"task '{spec.key}' has {len(bare) + len(body)} bytes, {MAX_BODY} are the most",
                 reason="TASK_TOO_LARGE",
             )
-        task_id = str(uuid.uuid4())
+        task_id = ids.new_id()
         self.operation_ids.append(operation_id)
         self.ids.append(task_id)
         self.keys.append(spec.key)
