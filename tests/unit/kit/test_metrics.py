@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import urllib.request
 from typing import TYPE_CHECKING
 
 import pytest
 
 from savanna_kit import errors, metrics, serving
 from savanna_kit.channels import connect
+from tests.scrapes import scrape
 from tests.unit.kit.test_serving import ask, echo_parts
 
 if TYPE_CHECKING:
@@ -19,19 +18,6 @@ if TYPE_CHECKING:
 CALLS = metrics.Counter("savanna_test_calls_total", "Calls.", labels=("method", "code"))
 SIZES = metrics.Histogram("savanna_test_sizes", "Sizes.", bounds=(1.0, 10.0))
 WAITING = metrics.Gauge("savanna_test_waiting", "What waits.", labels=("pool",))
-
-
-async def scrape(where: str) -> dict[str, float]:
-    """Read an endpoint; values by name with labels."""
-
-    def read() -> str:
-        with urllib.request.urlopen(f"http://{where}/metrics", timeout=10) as answer:
-            text: str = answer.read().decode()
-            return text
-
-    lines = (await asyncio.to_thread(read)).splitlines()
-    pairs = (line.rpartition(" ") for line in lines if not line.startswith("#"))
-    return {name: float(value) for name, _, value in pairs}
 
 
 async def test_what_is_measured_is_served_until_the_end_and_begins_anew() -> None:

@@ -16,6 +16,7 @@ from savanna.conductor.v1 import (
 )
 from savanna_conductor import deadlines, retention, upkeep
 from savanna_conductor.keys import Secrets
+from savanna_conductor.readings import Readings
 from savanna_conductor.services.catalog import CatalogService
 from savanna_conductor.services.clusters import ClusterService
 from savanna_conductor.services.execution import ExecutionService
@@ -64,16 +65,18 @@ def build(given: ConductorSettings) -> serving.Parts:
         finally:
             store.close()
 
+    readings = Readings(store)
     return serving.Parts(
         name="conductor",
         listen=given.listen,
         identity=identity,
         drain_seconds=given.drain_seconds,
-        resources=[closing()],
+        resources=[closing(), readings.given()],
         loops=[
             partial(upkeep.keep_tidy, store),
             partial(deadlines.keep, store),
             partial(retention.keep, store, retention.rules(given)),
+            readings.keep,
         ],
         served=_served(store, secrets, given),
     )

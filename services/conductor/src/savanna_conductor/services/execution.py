@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from savanna.conductor.v1 import execution_service_pb2 as messages
 from savanna.conductor.v1 import execution_service_pb2_grpc as stubs
-from savanna_conductor import claims, commit, leases
+from savanna_conductor import claims, commit, launches, leases, metrics
+from savanna_kit.metrics import is_on
 
 if TYPE_CHECKING:
     import grpc
@@ -77,7 +79,25 @@ class ExecutionService(stubs.ExecutionServiceServicer):
         self, request: messages.CommitRequest, context: Context
     ) -> messages.CommitResponse:
         """Record decisions."""
-        return await self._store.write(lambda tx: commit.commit(tx, request))
+        response = await self._store.write(lambda tx: commit.commit(tx, request))
+        if is_on():
+            await self._measure(request, response)
+        return response
+
+    async def _measure(
+        self, request: messages.CommitRequest, response: messages.CommitResponse
+    ) -> None:
+        codes = Counter(each.code for each in response.verdicts)
+        for code, count in codes.items():
+            name = messages.Verdict.Code.Name(code).removeprefix("CODE_").lower()
+            metrics.CHANGES.add(count, name)
+        applied = messages.Verdict.CODE_APPLIED
+        ended = [
+            change.end_operation.operation_id
+            for change, verdict in zip(request.changes, response.verdicts, strict=True)
+            if change.HasField("end_operation") and verdict.code == applied
+        ]
+        await launches.measure(self._store, ended)
 
     async def RenewSessions(
         self, request: messages.RenewSessionsRequest, context: Context

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -12,7 +13,15 @@ from sqlalchemy import select
 from savanna.conductor.v1 import cluster_service_pb2 as messages
 from savanna.conductor.v1 import cluster_service_pb2_grpc as stubs
 from savanna.operation.v1 import operation_pb2
-from savanna_conductor import history, journal, operations, ownership, queries, recourse
+from savanna_conductor import (
+    history,
+    journal,
+    metrics,
+    operations,
+    ownership,
+    queries,
+    recourse,
+)
 from savanna_conductor.store import schema
 from savanna_kit.errors import FailedPrecondition
 
@@ -129,13 +138,18 @@ class OperationService(stubs.OperationServiceServicer):
         """Follow the journal."""
         ends = request.until_operation_ends and bool(request.operation_id)
         position = request.after_sequence
+        is_caught_up = False
         while True:
             change = self._store.next_change()
             look = await self._store.read(partial(_look, request=request, position=position))
             position = look.position
             if look.entries:
+                if is_caught_up:
+                    committed = look.entries[-1].time.ToMicroseconds() / 1_000_000
+                    metrics.WATCH_LAG_SECONDS.record(time.time() - committed)
                 yield messages.WatchJournalResponse(entries=look.entries)
-            if len(look.entries) == _ENTRIES_AT_ONCE:
+            is_caught_up = len(look.entries) < _ENTRIES_AT_ONCE
+            if not is_caught_up:
                 continue
             if ends and not look.is_open:
                 # Seen on the same snapshot: whatever the operation told was given.

@@ -13,6 +13,7 @@ numbers: whoever has read up to a number has seen all smaller ones.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -23,6 +24,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from savanna.conductor.v1.cluster_service_pb2 import WatchJournalResponse
 from savanna.operation.v1 import operation_pb2
+from savanna_conductor import metrics
 from savanna_conductor.store import arrays, dialect, schema
 from savanna_kit import crashes, logs
 from savanna_kit.coalescer import Coalescer
@@ -123,9 +125,12 @@ class Store:
         self._engine.dispose()
 
     async def _write_group(self, functions: Sequence[Write]) -> Sequence[Any]:
+        begin = time.perf_counter()
         results, concerns_schedulers = await self._writer.run(
             self._tried, lambda: self._write_once(functions)
         )
+        metrics.TRANSACTION_SECONDS.record(time.perf_counter() - begin)
+        metrics.TRANSACTION_WRITES.record(len(functions))
         change, self._changed = self._changed, asyncio.Event()
         change.set()
         if concerns_schedulers:
