@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 DEFAULT_ADDRESS = "127.0.0.1:8387"
-_NAMES = ("address", "token", "project")
+_NAMES = ("address", "token", "project", "authority", "certificate", "key")
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,14 @@ class Config:
     address: str = DEFAULT_ADDRESS
     token: str = ""
     project: str = ""
+    authority: str = ""
+    """File of the authority that Savanna must have a certificate of; "" for plain text."""
+
+    certificate: str = ""
+    """File of one's own certificate, where Savanna asks for one."""
+
+    key: str = ""
+    """File of its key."""
 
 
 def load(flags: Mapping[str, str | None], environ: Mapping[str, str]) -> Config:

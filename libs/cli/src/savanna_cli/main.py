@@ -61,7 +61,9 @@ def root(
     \b
     Where Savanna is and who you are comes from the flags below, else from SAVANNA_ADDRESS,
     SAVANNA_TOKEN and SAVANNA_PROJECT, else from 'address', 'token' and 'project' in
-    ~/.config/savanna/config.yaml (or the file that SAVANNA_CONFIG names).
+    ~/.config/savanna/config.yaml (or the file that SAVANNA_CONFIG names). Over TLS also 'authority'
+    (SAVANNA_AUTHORITY): the file of the authority that Savanna must have a certificate of; and
+    'certificate' and 'key', where it asks for yours.
 
     \b
     Exit codes:

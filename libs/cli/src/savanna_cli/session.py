@@ -5,9 +5,11 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from savanna_cli import config, output
+from savanna_cli.documents import DocumentError
 from savanna_cli.output import Form
 
 if TYPE_CHECKING:
@@ -17,11 +19,29 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-    from savanna_client import Client
+    from savanna_cli.config import Config
+    from savanna_client import Client, Tls
 
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+def _tls(given: Config) -> Tls | None:
+    from savanna_client import Tls
+
+    if not given.authority:
+        if given.certificate or given.key:
+            raise DocumentError(
+                "a certificate and a key are for TLS: name the file of the authority too "
+                "(SAVANNA_AUTHORITY, or 'authority' in the configuration file)"
+            )
+        return None
+    return Tls(
+        Path(given.authority).expanduser(),
+        Path(given.certificate).expanduser() if given.certificate else None,
+        Path(given.key).expanduser() if given.key else None,
+    )
 
 
 @dataclass(frozen=True)
@@ -54,7 +74,8 @@ class Session:
         from savanna_client import Client
 
         given = config.load(self.flags, self.environ)
-        async with Client(given.address, given.token, given.project) as client:
+        tls = _tls(given)
+        async with Client(given.address, given.token, given.project, tls=tls) as client:
             yield client
 
     def say(self, text: str | Text, style: str = "") -> None:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from savanna.job.v1.job_pb2 import JobBinary
     from savanna.operation.v1.operation_pb2 import JournalEntry, Operation
+    from savanna_client.tls import Tls
     from savanna_kit.errors import SavannaError
 
     Response = TypeVar("Response", bound=Message)
@@ -53,16 +54,23 @@ class Client:
 
     Failures are raised as errors of ``savanna_kit.errors``. Nothing is sent before the first call.
     Reads, and writes that carry a request id, are sent again when the connection breaks; a write
-    without an id gets one, so that it is done once all the same.
+    without an id gets one, so that it is done once all the same. With ``tls`` the connection is
+    encrypted, and the gateway must show a certificate for the host of the address.
     """
 
-    def __init__(self, address: str, token: str = "", project: str = "") -> None:
+    def __init__(
+        self, address: str, token: str = "", project: str = "", *, tls: Tls | None = None
+    ) -> None:
         self.address = address
+        self._tls = tls
         self._metadata = credentials(token, project)
 
     async def __aenter__(self) -> Self:
         self._channel = connect(
-            self.address, retries=RETRIES, outside=[Introduction(self.address, self._metadata)]
+            self.address,
+            credentials=self._tls.credentials() if self._tls else None,
+            retries=RETRIES,
+            outside=[Introduction(self.address, self._metadata)],
         )
         self.catalog = catalog_service_pb2_grpc.CatalogServiceStub(self._channel)
         self.clusters = cluster_service_pb2_grpc.ClusterServiceStub(self._channel)

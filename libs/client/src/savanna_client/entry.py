@@ -9,6 +9,7 @@ import grpc
 from google.protobuf.message import Message
 
 from savanna_kit import errors, status
+from savanna_kit.context import KEY_HEADER
 from savanna_kit.interceptors import with_metadata
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def credentials(token: str, project: str) -> Metadata:
 
 class Introduction(grpc.aio.UnaryUnaryClientInterceptor):
     """Introduces the caller, and gives a write that has no request id one, so that it can be sent
-    again without being done twice."""
+    again without being done twice; the id goes along beside the message, for proxies."""
 
     def __init__(self, address: str, metadata: Metadata) -> None:
         self._address = address
@@ -47,11 +48,16 @@ class Introduction(grpc.aio.UnaryUnaryClientInterceptor):
         request: object,
     ) -> Any:  # noqa: ANN401 - the type of the response is the method's
         """Make the call."""
+        keyed = with_request_id(request)
+        key = getattr(keyed, "request_id", "")
+        beside = [(KEY_HEADER, key)] if key else []
         details = with_metadata(
-            client_call_details, self._metadata, timeout=client_call_details.timeout
+            client_call_details,
+            [*self._metadata, *beside],
+            timeout=client_call_details.timeout,
         )
         try:
-            return await continuation(details, with_request_id(request))
+            return await continuation(details, keyed)
         except errors.Unavailable as error:
             cause = error.__cause__
             if isinstance(cause, grpc.aio.AioRpcError):

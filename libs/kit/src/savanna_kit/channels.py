@@ -79,11 +79,13 @@ def connect(
     address: str,
     *,
     peer: Peer | None = None,
+    credentials: grpc.ChannelCredentials | None = None,
     retries: RetryPolicy | None = None,
     default_deadline: float = DEFAULT_DEADLINE,
     outside: Sequence[grpc.aio.ClientInterceptor] = (),
 ) -> grpc.aio.Channel:
-    """Make a channel to "host:port" or "unix:/path"; with a ``peer`` under mutual TLS.
+    """Make a channel to "host:port" or "unix:/path": to a ``peer`` of the mesh under mutual TLS, or
+    as a user with ``credentials`` of one's own, or in plain text.
 
     ``outside`` is put around the layers that every channel has. Nothing is sent until the first
     call.
@@ -92,6 +94,8 @@ def connect(
     if retries is not None and retries.methods:
         options.append(("grpc.service_config", retries.service_config()))
     layers = [*outside, ClientLayers(default_deadline)]
+    if credentials is not None:
+        return grpc.aio.secure_channel(address, credentials, options=options, interceptors=layers)
     if peer is None:
         return grpc.aio.insecure_channel(address, options=options, interceptors=layers)
     options += peer.options()

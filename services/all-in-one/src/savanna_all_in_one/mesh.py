@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from savanna_kit.channels import Peer, connect_blocking
 from savanna_kit.errors import Unavailable
+from savanna_kit.identity import Identity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,6 +53,9 @@ class MeshPlan:
     settings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Further settings by service, for example {"CONDUCTOR": {"READERS": "2"}}."""
 
+    certificates: Path | None = None
+    """Folder that ``savanna-manage certs`` filled: everything speaks mutual TLS."""
+
     def address(self, name: str) -> str:
         """Say where a service is reached inside the mesh."""
         return f"unix:{self.sockets / name}"
@@ -68,10 +73,30 @@ class MeshPlan:
 
     def environment(self, name: str) -> dict[str, str]:
         """Give the settings of one process, as variables."""
-        kind = name.rpartition("-")[0] if name[-1].isdigit() else name
+        kind = _kind(name)
         prefix = f"SAVANNA_{kind.replace('-', '_').upper()}_"
-        values = {**self._own(kind, name), **self.settings.get(prefix[8:-1], {})}
+        further = self.settings.get(prefix[8:-1], {})
+        values = {**self._own(kind, name), **self._tls(role_of(name)), **further}
         return {prefix + key: value for key, value in values.items()}
+
+    def peer(self, name: str) -> Peer | None:
+        """Say whom a user of the mesh meets under certificates; None where there are none."""
+        folder = self.certificates
+        if folder is None:
+            return None
+        user = Identity(
+            authority=folder / "ca.pem", certificate=folder / "user.pem", key=folder / "user.key"
+        )
+        return Peer(user, role_of(name))
+
+    def _tls(self, role: str) -> dict[str, str]:
+        if self.certificates is None:
+            return {}
+        return {
+            "TLS_AUTHORITY": str(self.certificates / "ca.pem"),
+            "TLS_CERTIFICATE": str(self.certificates / f"{role}.pem"),
+            "TLS_KEY": str(self.certificates / f"{role}.key"),
+        }
 
     def _own(self, kind: str, name: str) -> dict[str, str]:
         listen = {"LISTEN": self.address(name)}
@@ -166,7 +191,8 @@ class Mesh:
         """
         address = self.plan.grpc if name == "api" else self.plan.address(name)
         deadline = time.monotonic() + START_SECONDS
-        while not _serves(address):
+        peer = self.plan.peer(name)
+        while not _serves(address, peer):
             ended = self._processes[name].poll() is not None
             if ended or time.monotonic() > deadline:
                 lines = self.log(name).read_text(errors="replace").splitlines()[-_TAIL_LINES:]
@@ -219,12 +245,22 @@ def _numbered(kind: str, count: int) -> list[str]:
 
 def _command(name: str) -> str:
     """Find the command of a service beside the running interpreter."""
-    kind = name.rpartition("-")[0] if name[-1].isdigit() else name
+    kind = _kind(name)
     return str(Path(sys.executable).parent / f"savanna-{kind}")
 
 
-def _serves(address: str) -> bool:
-    with grpc.insecure_channel(address) as channel:
+def role_of(name: str) -> str:
+    """Give the role of a process, as certificates name it."""
+    kind = _kind(name)
+    return "plugin" if kind.startswith("plugin-") else kind
+
+
+def _kind(name: str) -> str:
+    return name.rpartition("-")[0] if name[-1].isdigit() else name
+
+
+def _serves(address: str, peer: Peer | None) -> bool:
+    with connect_blocking(address, peer=peer) as channel:
         try:
             answer = health_pb2_grpc.HealthStub(channel).Check(
                 health_pb2.HealthCheckRequest(), timeout=1.0
