@@ -6,6 +6,7 @@ The order is Sahara's: route, microversion, role, what the path names, body, par
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ import structlog
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from savanna_api_gateway import metrics
 from savanna_api_gateway.auth.entry import enter
 from savanna_api_gateway.rest import bodies, failures, microversion, paging, versions
 from savanna_api_gateway.rest.routing import Call
@@ -34,6 +36,7 @@ log = logs.get_logger(__name__)
 
 _TOKEN = "X-Auth-Token"
 _REQUEST_ID = "x-openstack-request-id"
+_METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"))
 _SECONDS = 60.0
 """Time for a request that is not an upload: as long as a plugin and a conductor may need."""
 
@@ -52,11 +55,13 @@ class App:
         request = Request(scope, receive)
         request_id = f"req-{uuid.uuid4()}"
         context.enter(context.RequestContext(request_id))
+        begin = time.perf_counter()
         with _observed(request, request_id):
             response = await self._answer(request, request_id)
             if response is not None:
                 response.headers[_REQUEST_ID] = request_id
                 await response(scope, receive, send)
+                _measure(request, response, time.perf_counter() - begin)
 
     async def _answer(self, request: Request, request_id: str) -> Response | None:
         error_id = request_id.removeprefix("req-")
@@ -100,6 +105,7 @@ class App:
         match = table.match(rest)
         if match is None:
             return _failed(failures.unrouted(404, _NOT_FOUND), headers)
+        request.state.group = match.routes[0].path.split("/")[1]
         if asked.failure is not None:
             return _failed(asked.failure, headers)
         route = match.route(request.method, asked.version)
@@ -177,6 +183,13 @@ def _json(body: Json, status: int, headers: Mapping[str, str] | None = None) -> 
 
 def _failed(failure: Failure, headers: Mapping[str, str]) -> Response:
     return _json(failure.body, failure.status, {**headers, **failure.headers})
+
+
+def _measure(request: Request, response: Response, seconds: float) -> None:
+    group = getattr(request.state, "group", "none")
+    method = request.method if request.method in _METHODS else "OTHER"
+    metrics.REQUESTS.add(1, group, method, str(response.status_code))
+    metrics.REQUEST_SECONDS.record(seconds, group)
 
 
 @contextmanager
