@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 CODE := libs services plugins tests bench tools/setup tools/protos tools/spark_jar tools/settings_page tools/demo tools/sim tools/model tools/dist tools/chaos
 
-.PHONY: help setup lock protos fmt lint types test check sim model chaos demo docs bench-launch bench-api bench-tasks bench-watch dist clean
+.PHONY: help setup lock protos fmt lint types test check sim model chaos demo docs bench-launch bench-api bench-tasks bench-retention bench-watch dist clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -59,6 +59,9 @@ bench-api: setup ## Measure requests, idle and during a launch (ARGS="--help" sa
 
 bench-tasks: setup ## Measure how many tasks a second are recorded and done (PEERS=1 beside other systems; ARGS="--help")
 	@$(BIN)/python -m bench.tasks $(if $(PEERS),--peers $(PEERS)) $(ARGS)
+
+bench-retention: setup ## Measure a launch beside a million finished tasks (ARGS="--help" says what can be chosen)
+	@$(BIN)/python -m bench.retention $(ARGS)
 
 bench-watch: setup ## Measure how soon users see what engines did (ARGS="--help" says what can be chosen)
 	@$(BIN)/python -m bench.watch $(ARGS)
