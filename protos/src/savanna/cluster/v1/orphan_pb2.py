@@ -25,17 +25,17 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fsavanna/cluster/v1/orphan.proto\x12\x12savanna.cluster.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9e\x02\n\x06Orphan\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0binstance_id\x18\x03 \x01(\t\x12\x12\n\ncluster_id\x18\x04 \x01(\t\x12\x12\n\nproject_id\x18\x05 \x01(\t\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x06reason\x18\x07 \x01(\x0e\x32!.savanna.cluster.v1.Orphan.Reason\"Y\n\x06Reason\x12\x16\n\x12REASON_UNSPECIFIED\x10\x00\x12\x1b\n\x17REASON_INSTANCE_UNKNOWN\x10\x01\x12\x1a\n\x16REASON_CLUSTER_UNKNOWN\x10\x02*~\n\x0c\x43leanOutcome\x12\x1d\n\x19\x43LEAN_OUTCOME_UNSPECIFIED\x10\x00\x12\x19\n\x15\x43LEAN_OUTCOME_REMOVED\x10\x01\x12\x1a\n\x16\x43LEAN_OUTCOME_REMOVING\x10\x02\x12\x18\n\x14\x43LEAN_OUTCOME_ABSENT\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fsavanna/cluster/v1/orphan.proto\x12\x12savanna.cluster.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb4\x02\n\x06Orphan\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0binstance_id\x18\x03 \x01(\t\x12\x12\n\ncluster_id\x18\x04 \x01(\t\x12\x12\n\nproject_id\x18\x05 \x01(\t\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x06reason\x18\x07 \x01(\x0e\x32!.savanna.cluster.v1.Orphan.Reason\"o\n\x06Reason\x12\x16\n\x12REASON_UNSPECIFIED\x10\x00\x12\x1b\n\x17REASON_INSTANCE_UNKNOWN\x10\x01\x12\x1a\n\x16REASON_CLUSTER_UNKNOWN\x10\x02\x12\x14\n\x10REASON_DUPLICATE\x10\x03*~\n\x0c\x43leanOutcome\x12\x1d\n\x19\x43LEAN_OUTCOME_UNSPECIFIED\x10\x00\x12\x19\n\x15\x43LEAN_OUTCOME_REMOVED\x10\x01\x12\x1a\n\x16\x43LEAN_OUTCOME_REMOVING\x10\x02\x12\x18\n\x14\x43LEAN_OUTCOME_ABSENT\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'savanna.cluster.v1.orphan_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CLEANOUTCOME']._serialized_start=377
-  _globals['_CLEANOUTCOME']._serialized_end=503
+  _globals['_CLEANOUTCOME']._serialized_start=399
+  _globals['_CLEANOUTCOME']._serialized_end=525
   _globals['_ORPHAN']._serialized_start=89
-  _globals['_ORPHAN']._serialized_end=375
+  _globals['_ORPHAN']._serialized_end=397
   _globals['_ORPHAN_REASON']._serialized_start=286
-  _globals['_ORPHAN_REASON']._serialized_end=375
+  _globals['_ORPHAN_REASON']._serialized_end=397
 # @@protoc_insertion_point(module_scope)

@@ -48,7 +48,9 @@ Global___CleanOutcome: _TypeAlias = CleanOutcome  # noqa: Y015
 
 @_typing.final
 class Orphan(_message.Message):
-    """A server that this deployment of Savanna made and of which the conductor knows nothing, or that it was removed."""
+    """A server that this deployment of Savanna made and of which the conductor knows nothing, or that it was removed, or that another one
+    is used in its place.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -64,6 +66,8 @@ class Orphan(_message.Message):
         """Its cluster is stored, but its instance was removed, or was never stored."""
         REASON_CLUSTER_UNKNOWN: Orphan._Reason.ValueType  # 2
         """Its cluster was removed, or was never stored."""
+        REASON_DUPLICATE: Orphan._Reason.ValueType  # 3
+        """Its instance has another server, which is in use: the cloud made two, one of them long after it was asked."""
 
     class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
         """Why a server is nobody's."""
@@ -74,6 +78,8 @@ class Orphan(_message.Message):
     """Its cluster is stored, but its instance was removed, or was never stored."""
     REASON_CLUSTER_UNKNOWN: Orphan.Reason.ValueType  # 2
     """Its cluster was removed, or was never stored."""
+    REASON_DUPLICATE: Orphan.Reason.ValueType  # 3
+    """Its instance has another server, which is in use: the cloud made two, one of them long after it was asked."""
 
     ID_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
