@@ -18,7 +18,7 @@ from savanna_engine.steps.servers import make_host_key
 from tests.conformance import cloud_stages
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from savanna_engine.cloud.base import Cloud, Server
@@ -88,9 +88,14 @@ def settled(cloud: Cloud, instance_id: str) -> Server:
 
 def deleted(cloud: Cloud, instance_id: str) -> bool:
     """Remove a server, asking as often as the cloud wishes."""
+    return eventually(lambda: cloud.delete_server(instance_id))
+
+
+def eventually(done: Callable[[], bool]) -> bool:
+    """Ask until it is done."""
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
-        if cloud.delete_server(instance_id):
+        if done():
             return True
         time.sleep(0.02)
     return False
@@ -236,6 +241,16 @@ def test_removing_nobody_removes_nobody(cloud: Cloud) -> None:
     cloud.create_server(order)
     assert cloud.delete_server("")
     assert settled(cloud, order.instance_id).status is ServerStatus.RUNNING
+
+
+def test_one_server_is_removed_by_the_id_that_the_cloud_gave_it(cloud: Cloud) -> None:
+    order = order_for(cloud)
+    made, other = cloud.create_server(order), cloud.create_server(another(order, "c1-worker-2"))
+    for _ in range(2):
+        assert eventually(lambda: cloud.delete_copy(made.provider_id))
+        assert ids(cloud.find_servers()) == {other.instance_id}
+    assert cloud.delete_copy("")
+    assert settled(cloud, other.instance_id).status is ServerStatus.RUNNING
 
 
 def test_makers_and_removers_of_one_server_at_once_leave_it_whole_or_gone(cloud: Cloud) -> None:

@@ -99,6 +99,7 @@ async def test_orphans_are_found_and_removed_beside_what_lives_and_what_is_just_
         living = (await cloud.servers(await launched(user, "older")))[0]
         first = await cloud.leave(living)
         second = await cloud.leave(living, cluster=str(uuid.uuid4()))
+        copy = await cloud.leave(living, instance=living.metadata["savanna_instance"])
         foreign = await cloud.leave(living, deployment=str(uuid.uuid4()))
         newer = await user.launch("newer", workers=1)
         async with asyncio.timeout(10):
@@ -107,11 +108,13 @@ async def test_orphans_are_found_and_removed_beside_what_lives_and_what_is_just_
 
         found = await orphans(user)
 
-        reasons = (Orphan.REASON_INSTANCE_UNKNOWN, Orphan.REASON_CLUSTER_UNKNOWN)
-        expected = list(zip((first.id, second.id), reasons, strict=True))
-        assert [(each.id, each.reason) for each in found] == expected
+        assert [(each.id, each.reason) for each in found] == [
+            (first.id, Orphan.REASON_INSTANCE_UNKNOWN),
+            (second.id, Orphan.REASON_CLUSTER_UNKNOWN),
+            (copy.id, Orphan.REASON_DUPLICATE),
+        ]
         for outcome in (CLEAN_OUTCOME_REMOVED, CLEAN_OUTCOME_ABSENT):
-            assert [await clean(user, each.id) for each in found] == [outcome] * 2
+            assert [await clean(user, each.id) for each in found] == [outcome] * 3
         for server in (living, newcomers[0], foreign):
             with pytest.raises(errors.FailedPrecondition, match="is no orphan"):
                 await clean(user, server.id)

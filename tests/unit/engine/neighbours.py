@@ -159,10 +159,15 @@ class MemoryCloud:
         self.servers.pop(instance_id, None)
         return True
 
+    def delete_copy(self, provider_id: str) -> bool:
+        self._ask()
+        self.servers = {k: v for k, v in self.servers.items() if v.provider_id != provider_id}
+        return True
+
     def close(self) -> None:
         pass
 
-    def change(self, instance_id: str, **values: object) -> None:
+    def change(self, instance_id: str, /, **values: object) -> None:
         self.servers[instance_id] = replace(self.servers[instance_id], **values)  # type: ignore[arg-type]  # fields of Server, by name
 
     def _ask(self) -> None:

@@ -227,6 +227,42 @@ async def test_the_last_orphan_of_a_cluster_takes_along_what_its_servers_shared(
     assert set(room.cloud.prepared) == {"alive"}
 
 
+async def test_a_second_server_of_an_instance_is_an_orphan_once_the_other_is_in_use(
+    room: Room,
+) -> None:
+    room.knows("i1")
+    room.has("i1")
+    room.has("copy")
+    room.cloud.change("copy", instance_id="i1")
+    (instance,) = room.conductor.instances
+    instance.provider_id = "server-i1"
+    for state in (Instance.STATE_CREATED, Instance.STATE_FAILED):
+        # It is not settled yet which one is used, or both will go.
+        instance.state = state
+        assert await room.orphans() == []
+        with pytest.raises(errors.FailedPrecondition, match="it is instance i1"):
+            await room.clean("server-copy")
+    instance.state = Instance.STATE_READY
+    (found,) = await room.orphans()
+    assert (found.id, found.reason) == ("server-copy", Orphan.REASON_DUPLICATE)
+    with pytest.raises(errors.FailedPrecondition, match="it is instance i1"):
+        await room.clean("server-i1")
+    assert await room.clean("server-copy") == CLEAN_OUTCOME_REMOVED
+    assert sorted(room.cloud.servers) == ["i1"]
+
+
+async def test_two_servers_of_an_instance_of_which_the_cloud_has_lost_the_third_stay(
+    room: Room,
+) -> None:
+    room.knows("i1")
+    room.has("i1")
+    room.has("copy")
+    room.cloud.change("copy", instance_id="i1")
+    room.conductor.instances[0].provider_id = "server-gone"
+    room.conductor.instances[0].state = Instance.STATE_READY
+    assert await room.orphans() == []
+
+
 async def test_cleaning_looks_again_whether_it_is_an_orphan(room: Room) -> None:
     room.has("i1")
     assert await room.names() == ["demo-i1"]

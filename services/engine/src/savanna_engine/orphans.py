@@ -5,12 +5,13 @@ Pure functions: two lists in, orphans out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from savanna.cluster.v1.orphan_pb2 import Orphan
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime, timedelta
 
     from savanna_engine.cloud.base import Server
@@ -32,6 +33,9 @@ class Known:
     deployment_id: str
     instance_ids: frozenset[str]
     cluster_ids: frozenset[str]
+    in_use: Mapping[str, str] = field(default_factory=dict)
+    """Of instances for which the cloud holds several servers: the id of the one that is used, where
+    that is settled."""
 
 
 def objection(server: Server, known: Known, *, now: datetime, grace: timedelta) -> str:
@@ -44,7 +48,7 @@ def objection(server: Server, known: Known, *, now: datetime, grace: timedelta) 
         return "it does not say which deployment of Savanna made it"
     if server.deployment_id != known.deployment_id:
         return f"another deployment of Savanna made it, {server.deployment_id}"
-    if server.instance_id in known.instance_ids:
+    if server.instance_id in known.instance_ids and not is_copy(server, known):
         return f"it is instance {server.instance_id} of cluster {server.cluster_id}"
     if server.made_at is None:
         return "the cloud does not say when it was made"
@@ -55,16 +59,27 @@ def objection(server: Server, known: Known, *, now: datetime, grace: timedelta) 
     return ""
 
 
+def is_copy(server: Server, known: Known) -> bool:
+    """Say whether an instance that lives uses another server in its place."""
+    used = known.in_use.get(server.instance_id, server.provider_id)
+    return server.instance_id in known.instance_ids and used != server.provider_id
+
+
 def orphan(server: Server, known: Known) -> Orphan:
     """Describe a server that is one."""
-    is_stored = server.cluster_id in known.cluster_ids
+    if is_copy(server, known):
+        reason = Orphan.REASON_DUPLICATE
+    elif server.cluster_id in known.cluster_ids:
+        reason = Orphan.REASON_INSTANCE_UNKNOWN
+    else:
+        reason = Orphan.REASON_CLUSTER_UNKNOWN
     found = Orphan(
         id=server.provider_id,
         name=server.name,
         instance_id=server.instance_id,
         cluster_id=server.cluster_id,
         project_id=server.project_id,
-        reason=Orphan.REASON_INSTANCE_UNKNOWN if is_stored else Orphan.REASON_CLUSTER_UNKNOWN,
+        reason=reason,
     )
     if server.made_at is not None:
         found.create_time.FromDatetime(server.made_at)

@@ -6,19 +6,21 @@ Any number of engines may sweep at once: looking changes nothing, and removing c
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING
 
+from savanna.cluster.v1.cluster_pb2 import Instance
 from savanna.cluster.v1.orphan_pb2 import (
     CLEAN_OUTCOME_ABSENT,
     CLEAN_OUTCOME_REMOVED,
     CLEAN_OUTCOME_REMOVING,
     CleanOutcome,
 )
-from savanna.conductor.v1.facts_service_pb2 import ListInstanceIdsRequest
+from savanna.conductor.v1.facts_service_pb2 import GetAccessRequest, ListInstanceIdsRequest
 from savanna_engine import metrics
 from savanna_engine.cloud.errors import CloudError
-from savanna_engine.orphans import Found, Known, objection, orphan
+from savanna_engine.orphans import Found, Known, is_copy, objection, orphan
 from savanna_engine.steps.threads import run_whole
 from savanna_kit import errors, logs
 
@@ -115,16 +117,22 @@ class Sweeper:
         server = await self._ask(self._look_threads, self._cloud.get_server, server_id)
         if server is None:
             return CLEAN_OUTCOME_ABSENT
+        find = partial(self._cloud.find_servers, instance_id=server.instance_id)
         # Whoever asks has seen a list that may be hours old. From here on it stays true: the ids of
         # instances and clusters are never used again.
-        known = await self._known([server])
+        known = await self._known(await self._ask(self._look_threads, find))
         why_not = self._objection(server, known)
         if why_not:
             name = f"server {server_id} ({server.name})" if server.name else f"server {server_id}"
             raise errors.FailedPrecondition(
                 f"{name} is no orphan and was left alone: {why_not}", reason="NOT_AN_ORPHAN"
             )
-        gone = await self._ask(self._cloud_threads, self._cloud.delete_server, server.instance_id)
+        if is_copy(server, known):
+            gone = await self._ask(self._cloud_threads, self._cloud.delete_copy, server_id)
+        else:
+            gone = await self._ask(
+                self._cloud_threads, self._cloud.delete_server, server.instance_id
+            )
         log.info(
             "orphan_cleaned",
             server_id=server_id,
@@ -158,19 +166,39 @@ class Sweeper:
         return objection(server, known, now=self._clock.now(), grace=self._grace)
 
     async def _known(self, servers: Sequence[Server]) -> Known:
-        instance_ids = [each.instance_id for each in servers]
-        if not instance_ids:
+        carried = Counter(each.instance_id for each in servers)
+        if not carried:
             # Naming none would ask for all.
             return Known("", frozenset(), frozenset())
         answer = await self._facts.ListInstanceIds(
             ListInstanceIdsRequest(
-                instance_ids=instance_ids, cluster_ids={each.cluster_id for each in servers}
+                instance_ids=carried, cluster_ids={each.cluster_id for each in servers}
             ),
             timeout=_ASK_SECONDS,
         )
         return Known(
-            answer.deployment_id, frozenset(answer.instance_ids), frozenset(answer.cluster_ids)
+            answer.deployment_id,
+            frozenset(answer.instance_ids),
+            frozenset(answer.cluster_ids),
+            await self._in_use([each for each in servers if carried[each.instance_id] > 1]),
         )
+
+    async def _in_use(self, servers: Sequence[Server]) -> dict[str, str]:
+        """Say which of several servers of an instance is used, where that is settled: once it has
+        answered, no step takes another one."""
+        ids = {each.provider_id for each in servers}
+        found = {}
+        for cluster_id in {each.cluster_id for each in servers}:
+            request = GetAccessRequest(cluster_id=cluster_id)
+            try:
+                answer = await self._facts.GetAccess(request, timeout=_ASK_SECONDS)
+            except errors.NotFound:
+                continue
+            for each in answer.instances:
+                is_settled = Instance.STATE_REACHABLE <= each.state < Instance.STATE_FAILED
+                if is_settled and each.provider_id in ids:
+                    found[each.id] = each.provider_id
+        return found
 
     async def _ask(self, threads: BoundedExecutor, call: Callable[..., T], *arguments: object) -> T:
         try:

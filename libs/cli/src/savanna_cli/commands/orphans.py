@@ -35,6 +35,7 @@ _NONE = "the cloud holds nothing of Savanna's that nobody owns"
 _REASONS = {
     Orphan.REASON_INSTANCE_UNKNOWN: "its instance is gone",
     Orphan.REASON_CLUSTER_UNKNOWN: "its cluster is gone",
+    Orphan.REASON_DUPLICATE: "its instance uses another",
 }
 _OUTCOMES = {
     CLEAN_OUTCOME_REMOVED: "is removed",

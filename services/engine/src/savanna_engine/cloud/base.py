@@ -1,4 +1,4 @@
-"""The narrow waist between steps and clouds: ten verbs that every cloud driver offers.
+"""The narrow waist between steps and clouds: nine verbs that every cloud driver offers.
 
 Drivers are synchronous and safe to call from several threads; the engine runs them in its ``cloud``
 executor. Every verb can be repeated: makers look first, removers succeed when nothing is there.
@@ -122,6 +122,13 @@ class Cloud(Protocol):
     def delete_server(self, instance_id: str) -> bool:
         """Begin or go on to remove everything that carries this instance id; True when nothing is
         left."""
+
+    def delete_copy(self, provider_id: str) -> bool:
+        """Begin or go on to remove one server, of several that carry one instance id; True when
+        nothing is left of it.
+
+        Others of the instance stay.
+        """
 
     def close(self) -> None:
         """Let go of connections; servers stay."""

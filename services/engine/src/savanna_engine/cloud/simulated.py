@@ -1,4 +1,4 @@
-"""The simulated cloud's ten verbs, over the simulator's gRPC service.
+"""The simulated cloud's nine verbs, over the simulator's gRPC service.
 
 The simulator makes a second server for a second create, as real clouds do; this driver looks before
 and after, so that however often and by whomever a server is asked for, one is left.
@@ -150,6 +150,11 @@ class SimulatedCloud:
         """Remove every server that carries this instance id; the simulator does so at once."""
         for each in self.find_servers(instance_id=instance_id) if instance_id else ():
             self._delete(each.provider_id)
+        return True
+
+    def delete_copy(self, provider_id: str) -> bool:
+        """Remove one server; the simulator does so at once."""
+        self._delete(provider_id)
         return True
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""The local cloud's ten verbs, over hosts on this machine.
+"""The local cloud's nine verbs, over hosts on this machine.
 
 They outlive engines and are found again by their files.
 """
@@ -108,6 +108,10 @@ class LocalCloud:
             self._clean(instance_id)
             shutil.rmtree(folder, ignore_errors=True)
         return not folder.exists()
+
+    def delete_copy(self, provider_id: str) -> bool:
+        """Remove a host; an instance never has two."""
+        return self.delete_server(provider_id)
 
     def purge(self) -> int:
         """Remove every host that this folder ever made; gives how many.
