@@ -29,8 +29,8 @@ from savanna_kit import errors, metrics, serving
 from savanna_kit.channels import connect
 from savanna_kit.clock import ManualClock
 from savanna_kit.executors import BoundedExecutor
+from tests.scrapes import scrape
 from tests.unit.engine.neighbours import Conductor, MemoryCloud
-from tests.unit.kit.test_metrics import scrape
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
