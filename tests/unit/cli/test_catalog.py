@@ -138,6 +138,23 @@ async def test_a_bad_configuration_file_is_named_with_its_line(
     assert f"{path}{expected}" in result.err
 
 
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({"SAVANNA_CERTIFICATE": "me.pem"}, "name the file of the authority too"),
+        ({"SAVANNA_AUTHORITY": "/nowhere/ca.pem"}, "/nowhere/ca.pem can not be read"),
+        ({"SAVANNA_AUTHORITY": "ca.pem", "SAVANNA_KEY": "me.key"}, "are given together"),
+    ],
+)
+async def test_files_for_tls_that_can_not_be_meant_are_named(
+    shell: Shell, variables: dict[str, str], expected: str
+) -> None:
+    shell.environ.update(variables)
+    result = await shell("plugin", "list")
+    assert result.code == 2
+    assert expected in " ".join(result.err.split())
+
+
 async def test_help_teaches(shell: Shell, capsys: pytest.CaptureFixture[str]) -> None:
     for words in (("--help",), ("cluster", "create", "--help"), ("job", "run", "-h")):
         assert (await shell(*words)).code == 0
