@@ -22,7 +22,9 @@ def open_cloud(given: EngineSettings, peer: Peer | None = None) -> tuple[Cloud, 
         from savanna_engine.cloud.local import LocalCloud
         from savanna_engine.remote.fabric import FabricRemote
 
-        return LocalCloud(given.local_dir, hosts=given.local_hosts), FabricRemote()
+        namespace = str(given.local_network or "")
+        cloud = LocalCloud(given.local_dir, hosts=given.local_hosts, namespace=namespace)
+        return cloud, FabricRemote()
     if given.cloud == "simulated":
         from savanna_engine.cloud.simulated import SimulatedCloud
         from savanna_engine.remote.simulated import SimulatedRemote

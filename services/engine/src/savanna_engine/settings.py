@@ -38,6 +38,13 @@ class EngineSettings(ServiceSettings):
         "auto",
         description="How the local cloud makes hosts: namespaces (root), loopback, or auto.",
     )
+    local_network: Path | None = Field(
+        None,
+        description=(
+            "Network namespace that joins the hosts of the local cloud, for example "
+            "/run/netns/hosts; the engine's own if not set. For engines in namespaces of their own."
+        ),
+    )
     simulator: str = Field("127.0.0.1:8396", description="Address of the simulated cloud.")
     ssh_slots: int = Field(16, description="Steps on hosts at once.", ge=1)
     cloud_slots: int = Field(16, description="Calls of the cloud at once.", ge=1)

@@ -33,16 +33,19 @@ class LocalCloud:
     """Hosts on this machine.
 
     Several engines may share one folder; several folders may share one machine. ``memory`` is what
-    may be promised to hosts, in MiB; None promises nine tenths of this machine's.
+    may be promised to hosts, in MiB; None promises nine tenths of this machine's. ``namespace`` is
+    the path of the network namespace that joins the hosts, "" for this process's own.
     """
 
     name = "local"
 
-    def __init__(self, root: Path, *, hosts: str = "auto", memory: int | None = None) -> None:
+    def __init__(
+        self, root: Path, *, hosts: str = "auto", memory: int | None = None, namespace: str = ""
+    ) -> None:
         self._memory = catalog.memory_limit() if memory is None else memory
         self._records = Records(root)
         self._distribution = catalog.find_distribution()
-        self._maker = choose_hosts(hosts, self._records, self._distribution)
+        self._maker = choose_hosts(hosts, self._records, self._distribution, namespace)
 
     def catalog(self, project_id: str) -> cloud_pb2.CloudCatalog:
         """Say what is offered; the same to every project."""

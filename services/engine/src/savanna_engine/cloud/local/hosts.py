@@ -63,21 +63,26 @@ class NamespaceHosts:
 
     username = _USER
 
-    def __init__(self, records: Records, distribution: Distribution | None) -> None:
+    def __init__(
+        self, records: Records, distribution: Distribution | None, namespace: str = ""
+    ) -> None:
         self._records = records
         self._distribution = distribution
+        self._namespace = namespace
         self._init = str(resources.files("savanna_engine.cloud.local") / "init.sh")
 
     def make(self, order: ServerOrder, address_number: int) -> HostRecord:
         """Start the host's init, give it a link, and wait until it listens."""
-        net = network.ensure_network(self._records)
+        net = network.ensure_network(self._records, self._namespace)
         address = net.address(address_number)
         folder = self._records.folder(order.instance_id)
         spark, python = self._mounts(order)
         self._write_files(folder, order, spark=spark, python=python)
         hosts = self._records.name_in_cluster(order.cluster_id, order.name, address)
+        # Engines that are elsewhere than the bridge are reached through it.
+        gateway = net.address(1) if self._namespace else "-"
         pid = self._start(
-            order, [str(folder), f"{address}/24", order.name, str(hosts), spark, python]
+            order, [str(folder), f"{address}/24", order.name, str(hosts), spark, python, gateway]
         )
         network.plug(net, order.instance_id, pid)
         wait_for((folder / "up").exists, f"the SSH server of {order.name} does not listen")
@@ -103,7 +108,7 @@ class NamespaceHosts:
 
     def clean(self, instance_id: str) -> None:
         """Remove the link."""
-        network.unplug(instance_id)
+        network.unplug(self._records, instance_id)
 
     def clean_cloud(self) -> None:
         """Remove the bridge."""
@@ -241,7 +246,9 @@ class LoopbackHosts:
         )
 
 
-def choose_hosts(kind: str, records: Records, distribution: Distribution | None) -> HostMaker:
+def choose_hosts(
+    kind: str, records: Records, distribution: Distribution | None, namespace: str = ""
+) -> HostMaker:
     """Choose the way to make hosts: "namespaces", "loopback", or "auto" for the best that this user
     may use; raises ``CloudRefused`` for what this machine lacks."""
     if not Path(sshd.SSHD).exists():
@@ -250,7 +257,7 @@ def choose_hosts(kind: str, records: Records, distribution: Distribution | None)
             "(apt-get install openssh-server), it need not run"
         )
     if kind != "loopback" and namespaces_allowed():
-        return NamespaceHosts(records, distribution)
+        return NamespaceHosts(records, distribution, namespace)
     if kind == "namespaces":
         raise CloudRefused(
             "SAVANNA_ENGINE_LOCAL_HOSTS=namespaces needs root, a machine that lets root make "

@@ -1,7 +1,7 @@
 # First process of a host, inside its own network, process, name and mount namespaces. Ends with the host.
-# usage: init.sh FOLDER ADDRESS/LENGTH NAME HOSTS_FILE SPARK_HOME|- PYTHON_PREFIX|-
+# usage: init.sh FOLDER ADDRESS/LENGTH NAME HOSTS_FILE SPARK_HOME|- PYTHON_PREFIX|- GATEWAY|-
 set -eu
-folder=$1 address=$2 name=$3 hosts=$4 spark=$5 python=$6
+folder=$1 address=$2 name=$3 hosts=$4 spark=$5 python=$6 gateway=$7
 
 # The folder is mounted first, and the hosts file with it: /tmp and /home are about to be covered.
 mount -t tmpfs -o mode=755 tmpfs /run
@@ -28,6 +28,7 @@ link set lo up
 addr add $address dev eth0
 link set eth0 up
 LINK
+if [ "$gateway" != - ]; then ip route add default via "$gateway"; fi
 
 /usr/sbin/sshd -D -e -f /run/savanna/etc/sshd_config 2>>/run/savanna/sshd.log &
 until grep -q ':0016 00000000:0000 0A' /proc/net/tcp; do sleep 0.005; done

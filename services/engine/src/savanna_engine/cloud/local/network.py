@@ -31,40 +31,42 @@ class Network:
 
     bridge: str
     subnet: str
+    namespace: str = ""
+    """Path of the network namespace that the bridge is in; "" for this process's own."""
 
     def address(self, number: int) -> str:
         """Give the address with this number; 1 is the machine's own."""
         return str(ipaddress.ip_network(self.subnet)[number])
 
 
-def ensure_network(records: Records) -> Network:
+def ensure_network(records: Records, namespace: str = "") -> Network:
     """Make the bridge of this cloud, or find it."""
     with records.locked(records.root):
-        path = records.root / "network.json"
-        known = Network(**json.loads(path.read_text())) if path.exists() else None
-        if known is not None and Path("/sys/class/net", known.bridge).exists():
+        known = _known(records)
+        if known is not None and _is_there(known.bridge, known.namespace):
             return known
         with _machine_lock():
-            network = known or Network(f"sv{records.cloud_id}", _free_subnet(records.cloud_id))
+            subnet = known.subnet if known else _free_subnet(records.cloud_id, namespace)
+            network = Network(f"sv{records.cloud_id}", subnet, namespace)
             ip_batch(
                 f"link add {network.bridge} type bridge",
                 f"addr add {network.address(1)}/24 dev {network.bridge}",
                 f"link set {network.bridge} up",
+                namespace=namespace,
             )
-        write_atomically(path, json.dumps(asdict(network)))
+        write_atomically(_file(records), json.dumps(asdict(network)))
         return network
 
 
 def remove_network(records: Records) -> None:
     """Remove the bridge once no host is left; the next host makes it again."""
     with records.locked(records.root):
-        path = records.root / "network.json"
-        if not path.exists() or records.instance_ids():
+        known = _known(records)
+        if known is None or records.instance_ids():
             return
-        bridge = json.loads(path.read_text())["bridge"]
-        if Path("/sys/class/net", bridge).exists():
-            ip_batch(f"link del {bridge}")
-        path.unlink()
+        if _is_there(known.bridge, known.namespace):
+            ip_batch(f"link del {known.bridge}", namespace=known.namespace)
+        _file(records).unlink()
 
 
 def link_name(instance_id: str) -> str:
@@ -79,21 +81,28 @@ def plug(network: Network, instance_id: str, pid: int) -> None:
     ip_batch(
         f"link add {name} type veth peer name eth0 netns {pid}",
         f"link set {name} master {network.bridge} up",
+        namespace=network.namespace,
     )
 
 
-def unplug(instance_id: str) -> None:
+def unplug(records: Records, instance_id: str) -> None:
     """Remove the machine's end of a link if the kernel has not done so yet."""
-    name = link_name(instance_id)
-    if Path("/sys/class/net", name).exists():
+    known, name = _known(records), link_name(instance_id)
+    namespace = known.namespace if known else ""
+    if _is_there(name, namespace):
         # Another process may be removing it too, or the kernel: gone is gone.
-        subprocess.run(["ip", "link", "del", name], capture_output=True, check=False, timeout=10)
+        subprocess.run(
+            [*_inside(namespace), "ip", "link", "del", name],
+            capture_output=True,
+            check=False,
+            timeout=10,
+        )
 
 
-def ip_batch(*lines: str) -> None:
+def ip_batch(*lines: str, namespace: str = "") -> None:
     """Run several ``ip`` commands in one process; raises ``CloudUnavailable`` with its words."""
     done = subprocess.run(
-        ["ip", "-batch", "-"],
+        [*_inside(namespace), "ip", "-batch", "-"],
         input="\n".join(lines) + "\n",
         capture_output=True,
         text=True,
@@ -104,9 +113,39 @@ def ip_batch(*lines: str) -> None:
         raise CloudUnavailable(f"ip refused '{'; '.join(lines)}': {done.stderr.strip()}")
 
 
-def _free_subnet(cloud_id: str) -> str:
+def _file(records: Records) -> Path:
+    return records.root / "network.json"
+
+
+def _known(records: Records) -> Network | None:
+    path = _file(records)
+    return Network(**json.loads(path.read_text())) if path.exists() else None
+
+
+def _inside(namespace: str) -> list[str]:
+    return ["nsenter", f"--net={namespace}"] if namespace else []
+
+
+def _is_there(link: str, namespace: str) -> bool:
+    if not namespace:
+        return Path("/sys/class/net", link).exists()
+    # A namespace that is gone has taken its links along.
+    shown = subprocess.run(
+        [*_inside(namespace), "ip", "link", "show", "dev", link],
+        capture_output=True,
+        check=False,
+        timeout=10,
+    )
+    return shown.returncode == 0
+
+
+def _free_subnet(cloud_id: str, namespace: str) -> str:
     listed = subprocess.run(
-        ["ip", "-json", "-4", "addr"], capture_output=True, text=True, check=True, timeout=10
+        [*_inside(namespace), "ip", "-json", "-4", "addr"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=10,
     )
     taken = {
         ipaddress.IPv4Address(info["local"])
