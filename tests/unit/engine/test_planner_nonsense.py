@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import count
+from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
@@ -29,12 +31,12 @@ def step(response: PlanResponse) -> Step:
     return next(each for each in response.steps if each.key == STEP)
 
 
-def spoilt(walk: Walk, spoil: Spoil) -> Walk:
+def spoilt(walk: Walk, spoil: Spoil, *, always: bool = False) -> Walk:
     plain = walk.reply
 
     def reply(request: PlanRequest) -> PlanResponse | Refusal:
         response = plain(request)
-        if isinstance(response, PlanResponse) and response.steps:
+        if isinstance(response, PlanResponse) and (always or response.steps):
             spoil(response)
         return response
 
@@ -97,6 +99,81 @@ def test_a_plan_that_can_not_be_carried_out_names_plugin_and_step(name: str) -> 
     assert "plugin 'fake'" in conclusion.failure.message
     assert told in conclusion.failure.message
     assert not walk.tasks
+
+
+def test_a_plan_larger_than_any_message_is_the_plugins_fault() -> None:
+    def many_files(response: PlanResponse) -> None:
+        for number in range(12):
+            more = response.steps.add(key=f"more-{number}", instance="c1-master-0")
+            for name in "abc":
+                more.run_script.files.add(path=name, content=bytes(2**20 - 1000))
+
+    conclusion = spoilt(launch(FakePlugin(), EXAMPLE.cluster), many_files).finish()
+
+    assert conclusion.failure.reason == "PLUGIN_FAULT"
+    assert "more than 32 MiB" in conclusion.failure.message
+
+
+def renaming(walk: Walk) -> Walk:
+    """Have the plugin give its steps other keys each time."""
+    times = count(1)
+
+    def rename(response: PlanResponse) -> None:
+        number = next(times)
+        for each in response.steps:
+            each.key = f"{each.key}/{number}"
+            each.needs[:] = [f"{need}/{number}" for need in each.needs]
+
+    return spoilt(walk, rename)
+
+
+def test_a_plugin_that_gives_other_keys_for_the_same_facts_comes_to_an_end() -> None:
+    times = count()
+
+    def never_content(response: PlanResponse) -> None:
+        response.steps.add(
+            key=f"again/{next(times)}", instance="c1-master-0", run_script=Script(text=":")
+        )
+
+    walk = launch(FakePlugin(), EXAMPLE.cluster, worker=1)
+    spoilt(walk, never_content, always=True)
+    conclusion = walk.finish()
+
+    assert conclusion.state == Operation.STATE_FAILED
+    assert "the same facts must give the same keys" in conclusion.failure.message
+    assert set(walk.names(Instance.STATE_DELETED)) == set(walk.instances()), "nothing is left"
+
+
+def test_a_plugin_that_forgets_its_steps_at_random_comes_to_an_end() -> None:
+    chance = Random(1)
+
+    def forget(response: PlanResponse) -> None:
+        kept = [each for each in response.steps if chance.random() < 0.7]
+        keys = {each.key for each in kept}
+        del response.steps[:]
+        response.steps.extend(kept)
+        for each in response.steps:
+            each.needs[:] = [need for need in each.needs if need in keys]
+
+    conclusion = spoilt(launch(FakePlugin(), EXAMPLE.cluster), forget).finish()
+
+    assert conclusion.state == Operation.STATE_SUCCEEDED
+
+
+def test_the_program_of_a_job_runs_once_whatever_the_plugin_calls_it() -> None:
+    cluster = launch(FakePlugin(), EXAMPLE.cluster)
+    cluster.finish()
+    walk = renaming(run_job(cluster, EXAMPLE.jobs[0]))
+    walk.plan()
+    walk.do(*walk.able())
+    # Its scheduler was lost: whoever takes over plans again.
+    walk.let_time_pass(1.0)
+    walk.plan()
+
+    conclusion = walk.finish()
+
+    assert walk.keys("run") == ["run/1/await", "run/1/start"]
+    assert conclusion.failure.reason == "PLUGIN_FAULT"
 
 
 def test_a_plan_that_goes_wrong_midway_leads_back() -> None:

@@ -123,3 +123,14 @@ async def test_a_host_that_can_not_be_told_to_stop_holds_nobody_up() -> None:
 
     with pytest.raises(asyncio.CancelledError):
         await running
+
+
+async def test_a_result_that_no_message_holds_is_a_failure_that_says_so(hands: Hands) -> None:
+    hands.outcome = Done(Facts(status_description="x" * 1000))
+    runner = Runner({"work": hands.work}, hands.interrupt, most_bytes=1000)
+
+    result = await runner.attempt(assignment())
+
+    assert (result.failed.reason, result.failed.retryable) == ("RESULT_TOO_LARGE", False)
+    assert "'key-of-t1' gave a result of 10" in result.failed.message
+    assert (result.failed.instance, result.failed.task_key) == ("c1-worker-0", "key-of-t1")

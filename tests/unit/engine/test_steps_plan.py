@@ -13,7 +13,7 @@ from savanna_engine.plugins import Plugins
 from savanna_engine.runner import Runner
 from savanna_engine.steps.plan import PlanStep
 from savanna_kit import errors, serving
-from savanna_kit.channels import connect
+from savanna_kit.channels import MAX_MESSAGE, connect
 from savanna_plugin_spark.example import EXAMPLE
 from savanna_plugin_spark.plugin import SparkPlugin
 from savanna_pluginkit import servicer
@@ -36,6 +36,7 @@ class MoodyPlugin(plugin_service_pb2_grpc.PluginServiceServicer):
         self.plugin = SparkPlugin()
         self.error: Exception | None = None
         self.error_of_ports: Exception | None = None
+        self.ballast = 0
 
     async def Describe(self, request: pb.DescribeRequest, context: object) -> pb.DescribeResponse:
         return pb.DescribeResponse(plugin=self.plugin.about.describe())
@@ -53,7 +54,9 @@ class MoodyPlugin(plugin_service_pb2_grpc.PluginServiceServicer):
     async def Plan(self, request: pb.PlanRequest, context: object) -> pb.PlanResponse:
         if self.error is not None:
             raise self.error
-        return servicer.plan(self.plugin, request)
+        response = servicer.plan(self.plugin, request)
+        response.steps[0].run_script.text += "#" * self.ballast
+        return response
 
 
 class Planning:
@@ -130,6 +133,45 @@ async def test_a_plugin_that_breaks_is_asked_again_and_users_are_told_once(
     told = Facts.FromString(first.not_yet.facts).status_description
     assert told.startswith("waits for the plugin 'spark'")
     assert (second.WhichOneof("outcome"), second.not_yet.facts) == ("not_yet", b"")
+
+
+async def test_a_plugin_that_breaks_again_and_again_is_given_up(planning: Planning) -> None:
+    planning.plugin.error = ZeroDivisionError("a fault of its own")
+
+    for epoch in range(1, 20):
+        result = await planning.plan(epoch)
+        if result.WhichOneof("outcome") != "not_yet":
+            break
+
+    assert epoch == 10
+    failure = result.succeeded.conclusion.failure
+    assert failure.reason == "PLUGIN_FAULT"
+    assert "it broke 10 times in a row" in failure.message
+
+
+async def test_a_plugin_that_breaks_now_and_then_is_not_given_up(planning: Planning) -> None:
+    for epoch in range(1, 30):
+        planning.plugin.error = ZeroDivisionError("a fault of its own") if epoch % 5 else None
+        result = await planning.plan(epoch)
+        assert result.WhichOneof("outcome") == ("not_yet" if epoch % 5 else "succeeded")
+        assert not result.succeeded.HasField("conclusion")
+
+
+async def test_a_plugin_that_is_away_is_waited_for_however_long(planning: Planning) -> None:
+    planning.plugin.error = errors.Unavailable("begins anew")
+
+    results = [await planning.plan(epoch) for epoch in range(1, 30)]
+
+    assert {each.WhichOneof("outcome") for each in results} == {"not_yet"}
+
+
+async def test_a_plan_that_no_message_holds_is_the_plugins_fault(planning: Planning) -> None:
+    planning.plugin.ballast = MAX_MESSAGE
+
+    failure = (await planning.plan()).succeeded.conclusion.failure
+
+    assert failure.reason == "PLUGIN_FAULT"
+    assert "no message holds" in failure.message
 
 
 async def test_what_users_were_told_is_taken_back_when_the_plugin_answers(

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 log = logs.get_logger(__name__)
 _PROTOCOL = 1
 _WELCOME_SECONDS = 10.0
+_DONE_BYTES = 2**20
+"""Bytes after which a message with results is full."""
 
 
 class SessionOver(Exception):
@@ -130,13 +132,14 @@ class Conversation:
 
 
 def _joined(messages: Iterable[stream.ConnectRequest]) -> list[stream.ConnectRequest]:
-    """Join results, and acceptances, into one message each; the order of all else stays.
+    """Join results, and acceptances, into few messages; the order of all else stays.
 
     An acceptance may move behind later words, and is left out where the result is told already: it
     only saves an offer from being made again.
     """
     accepted: dict[tuple[str, int], stream.AttemptRef] = {}
     joined: list[stream.ConnectRequest] = []
+    room = 0
     for message in messages:
         kind = message.WhichOneof("message")
         if kind == "accepted":
@@ -145,11 +148,12 @@ def _joined(messages: Iterable[stream.ConnectRequest]) -> list[stream.ConnectReq
         if kind == "done":
             for result in message.done.results:
                 accepted.pop((result.attempt.task_id, result.attempt.epoch), None)
-        if kind == "done" and joined and joined[-1].HasField("done"):
-            joined[-1].done.results.extend(message.done.results)
-        elif kind == "done":
-            # A copy: the message itself goes to other schedulers too.
-            joined.append(stream.ConnectRequest(done=message.done))
+                size = result.ByteSize()
+                if not joined or not joined[-1].HasField("done") or room < size:
+                    joined.append(stream.ConnectRequest(done=stream.Done()))
+                    room = _DONE_BYTES
+                joined[-1].done.results.append(result)
+                room -= size
         else:
             joined.append(message)
     if accepted:

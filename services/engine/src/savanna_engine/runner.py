@@ -29,6 +29,9 @@ GRACE = 30.0
 """A step keeps its time itself, and tells more when it does not make it; this much later it is cut
 off."""
 
+MOST_BYTES = 48 * 2**20
+"""A larger result may fit into no message on its way to the database."""
+
 _REMEMBERED = 20_000
 
 
@@ -40,10 +43,12 @@ class Runner:
         kinds: Mapping[str, Do],
         interrupt: Callable[[Work], Awaitable[None]],
         grace: float = GRACE,
+        most_bytes: int = MOST_BYTES,
     ) -> None:
         self._kinds = kinds
         self._interrupt = interrupt
         self._grace = grace
+        self._most_bytes = most_bytes
         self._looks: OrderedDict[str, int] = OrderedDict()
         self.busy: Counter[str] = Counter()
         """Attempts under way, by pool."""
@@ -80,6 +85,8 @@ class Runner:
             with self._measured(work, result):
                 outcome = await self._outcome(work)
                 self._fill(result, work, outcome)
+            if result.ByteSize() > self._most_bytes:
+                result.failed.CopyFrom(_too_large(work, result.ByteSize(), self._most_bytes))
             span.set_attribute("outcome", result.WhichOneof("outcome") or "")
         return result
 
@@ -166,6 +173,18 @@ class Runner:
             await asyncio.shield(self._interrupt(work))
         except Exception as error:
             log.warning("interrupt_failed", error=str(error))
+
+
+def _too_large(work: Work, size: int, most: int) -> Failure:
+    return Failure(
+        reason="RESULT_TOO_LARGE",
+        message=(
+            f"'{work.key}' gave a result of {size} bytes, and no message holds more than {most}: "
+            "see what it told or asked for; if that was little, report it with the operation's id"
+        ),
+        instance=work.instance,
+        task_key=work.key,
+    )
 
 
 def _unforeseen(work: Work, reason: str, message: str) -> Failure:

@@ -37,7 +37,7 @@ def decide(
     nodes = survey(situation, slowness.slow)
     if retreat.is_due(situation, nodes):
         return retreat.decide(situation, nodes, limits, None)
-    reply = replies.checked(situation.operation.goal, nodes.cluster, reply)
+    reply = replies.checked(situation, nodes.cluster, reply)
     if not isinstance(reply, PlanResponse):
         return retreat.decide(situation, nodes, limits, reply)
     answer = Answer()

@@ -17,18 +17,25 @@ if TYPE_CHECKING:
 
     from savanna.cluster.v1.cluster_pb2 import Cluster
     from savanna.plugin.v1.plugin_service_pb2 import Script, Step
+    from savanna_engine.planner.situation import Situation
 
 _LONGEST_KEY = 200
 _LARGEST_FILE = 2**20
 _LARGEST_STEP = 3 * 2**20
 """So much of a step's bytes that its task surely fits into the conductor's limit of 4 MiB."""
 
+_LARGEST_PLAN = 32 * 2**20
+"""So much that the result of a plan surely fits into a message."""
+
+_MOST_STEPS = 100
+"""Different steps that plugins may ask for in one operation, for each instance."""
+
 _RESERVED = ("create/", "await/", "delete/", "plan/", "stop/")
 _STATES = (Instance.STATE_UNSPECIFIED, Instance.STATE_CONFIGURED, Instance.STATE_READY)
 
 
 def checked(
-    goal: Operation.Goal.ValueType, cluster: Cluster, reply: PlanResponse | Refusal | None
+    situation: Situation, cluster: Cluster, reply: PlanResponse | Refusal | None
 ) -> PlanResponse | Refusal | None:
     """Give a plan that can be carried out as it is, and a refusal for one that can not.
 
@@ -36,11 +43,17 @@ def checked(
     """
     if not isinstance(reply, PlanResponse):
         return reply
-    fault = next(_faults(goal, cluster, reply), "")
-    if not fault:
-        return reply
+    faults = (
+        *_faults(situation.operation.goal, cluster, reply),
+        *_faults_of_memory(situation, cluster, reply),
+    )
+    return faulty(cluster.plugin_name, faults[0]) if faults else reply
+
+
+def faulty(plugin_name: str, fault: str) -> Refusal:
+    """Refuse a plan for a fault of the plugin."""
     return Refusal(
-        f"the plan of the plugin '{cluster.plugin_name}' can not be carried out: {fault}; "
+        f"the plan of the plugin '{plugin_name}' can not be carried out: {fault}; "
         "this is a fault of the plugin: report it to those who look after it",
         reason="PLUGIN_FAULT",
     )
@@ -70,12 +83,36 @@ def _faults(goal: Operation.Goal.ValueType, cluster: Cluster, reply: PlanRespons
         ):
             yield f"step '{step.key}' {fault}"
     yield from _repeated(reply.steps)
+    if reply.ByteSize() > _LARGEST_PLAN:
+        yield f"it has {reply.ByteSize()} bytes, more than 32 MiB: have hosts fetch what is large"
     jobs = sum(each.HasField("run_job") for each in reply.steps)
     if is_job and jobs != 1:
         yield f"it has {jobs} steps that run the job, not one"
     circle = _circle(reply.steps)
     if circle:
         yield f"step '{circle}' waits for itself, by what it needs"
+
+
+def _faults_of_memory(situation: Situation, cluster: Cluster, reply: PlanResponse) -> Iterator[str]:
+    """Compare a plan with what earlier ones asked for."""
+    asked = {each.key for each in situation.facts.tasks if each.kind == "run_script"}
+    asked |= {each.key for each in reply.steps}
+    wanted = sum(len(group.instances) for group in cluster.node_groups)
+    most = _MOST_STEPS * max(1, wanted, len(situation.instances))
+    if len(asked) > most:
+        yield (
+            f"it asks for more and more, {len(asked)} different steps so far, more than {most}; "
+            "the same facts must give the same keys"
+        )
+    begun = [each.key for each in situation.facts.tasks if each.kind == "start_job"]
+    for step in reply.steps:
+        start = specs.job_keys(step.key)[0]
+        if step.HasField("run_job") and begun and start not in begun:
+            was = begun[0].removesuffix("/start")
+            yield (
+                f"the step that runs the job was called '{was}' before, and now '{step.key}'; "
+                "the same facts must give the same keys"
+            )
 
 
 def _faults_of_key(step: Step) -> Iterator[str]:

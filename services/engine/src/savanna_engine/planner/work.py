@@ -50,7 +50,7 @@ def decide(situation: Situation, limits: Limits, reply: PlanResponse | Refusal |
         return Answer() if any(situation.open_tasks()) else _tell(situation, job)
     if situation.operation.cancel_requested or situation.failed_tasks:
         return _wind_up(situation, None)
-    reply = replies.checked(Operation.GOAL_RUN_JOB, working(situation.cluster), reply)
+    reply = replies.checked(situation, working(situation.cluster), reply)
     if not isinstance(reply, PlanResponse):
         return _wind_up(situation, reply or Refusal("the plugin gave no plan"))
     answer = Answer()
