@@ -218,7 +218,7 @@ def test_the_stream_of_an_engine_is_never_opened_again_behind_its_back(
         ("GET", "/v2/clusters/1", {}, "65s", True),
         ("POST", "/v2/clusters", {}, "65s", False),
         ("POST", "/v2/clusters", {"idempotency_key": "k"}, "65s", True),
-        ("DELETE", "/v2/clusters/1", {}, "65s", False),
+        ("DELETE", "/v2/clusters/1", {"idempotency_key": "k"}, "65s", False),
         ("PUT", "/v2/job-binaries/1/data", {"idempotency_key": "k"}, "605s", False),
     ],
 )

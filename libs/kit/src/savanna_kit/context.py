@@ -7,6 +7,13 @@ import uuid
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
+KEY_HEADER = "idempotency-key"
+"""Carries, beside a write, what makes it the same one when it is sent again: proxies may then send
+it again themselves. In a message the same key is the ``request_id``."""
+
+LONGEST_KEY = 64
+"""Characters of a key; a UUID has 36."""
+
 _PREFIX = "x-savanna-"
 
 

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 KEY_HEADER = "idempotency-key"
-"""Carried by a write that is done once however often it arrives: its caller vouches for that by
-sending the same key again (for gRPC the ``request_id`` of the message)."""
+"""Carried by a write that is done once however often it arrives with the same one."""
 
 
 class Again(StrEnum):
@@ -83,7 +82,15 @@ REST = Kind(
     routes=(
         Route("upload", "/", verbs=("PUT",), suffix="/data", seconds=_UPLOAD_SECONDS),
         Route("read", "/", Again.ALWAYS, verbs=("GET", "HEAD"), seconds=_GATEWAY_SECONDS),
-        Route("keyed-write", "/", Again.ALWAYS, keyed=True, seconds=_GATEWAY_SECONDS),
+        # Creations, runs and the ways on of an operation: other verbs know no key.
+        Route(
+            "keyed-write",
+            "/",
+            Again.ALWAYS,
+            verbs=("POST",),
+            keyed=True,
+            seconds=_GATEWAY_SECONDS,
+        ),
         Route("write", "/", seconds=_GATEWAY_SECONDS),
     ),
 )

@@ -6,7 +6,9 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 from savanna_api_gateway.auth.entry import enter
+from savanna_api_gateway.core.problems import Problems, Reason
 from savanna_kit import crashes
+from savanna_kit.context import KEY_HEADER, LONGEST_KEY
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -35,6 +37,7 @@ class Door:
     def _single(self, method: Callable[..., Any]) -> Callable[..., Any]:
         async def guarded(request: object, context: grpc.aio.ServicerContext[Any, Any]) -> object:
             await enter(self._authenticator, token_in(context))
+            _take_key(request, context)
             crashes.here("api.call.before")
             answer: object = await method(request, context)
             crashes.here("api.call.after")
@@ -55,8 +58,33 @@ class Door:
 
 def token_in(context: grpc.aio.ServicerContext[Any, Any]) -> str:
     """Give the token in a call's metadata, "authorization: Bearer TOKEN"; "" for none."""
+    text = _metadata(context, _AUTHORIZATION)
+    return text[len(_BEARER) :] if text.lower().startswith(_BEARER) else text
+
+
+def _take_key(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:  # noqa: ANN401 - of any method
+    """Let the key beside a message count where the message has none: by that one a proxy took the
+    call for one that may be sent again.
+
+    Raises ``InvalidArgument`` for a key that is too long to be kept.
+    """
+    given = getattr(request, "request_id", None)
+    if given is None:
+        return
+    request.request_id = given or _metadata(context, KEY_HEADER)
+    if len(request.request_id) > LONGEST_KEY:
+        problems = Problems()
+        problems.add(
+            "request_id",
+            Reason.INVALID_DATA,
+            f"request_id has {len(request.request_id)} characters, and {LONGEST_KEY} is the most: "
+            "give a UUID, new for each request and the same when it is sent again",
+        )
+        problems.raise_any()
+
+
+def _metadata(context: grpc.aio.ServicerContext[Any, Any], name: str) -> str:
     for key, value in context.invocation_metadata() or ():
-        if key == _AUTHORIZATION:
-            text = value if isinstance(value, str) else value.decode("latin-1")
-            return text[len(_BEARER) :] if text.lower().startswith(_BEARER) else text
+        if key == name:
+            return value if isinstance(value, str) else value.decode("latin-1")
     return ""

@@ -148,7 +148,18 @@ async def _call(
         )
     if any("\0" in value for value in query.values()):
         raise errors.InvalidArgument("Parameters must not contain nulls", reason="INVALID_DATA")
-    return Call(caller, version, match.parameters, query, body, subject, request)
+    return Call(caller, version, match.parameters, query, body, subject, request, key=_key(request))
+
+
+def _key(request: Request) -> str:
+    key: str = request.headers.get(context.KEY_HEADER, "")
+    if len(key) > context.LONGEST_KEY:
+        raise errors.InvalidArgument(
+            f"The header {context.KEY_HEADER} has {len(key)} characters, and {context.LONGEST_KEY} "
+            "is the most\nGive a UUID, new for each request and the same when it is sent again",
+            reason="INVALID_DATA",
+        )
+    return key
 
 
 def _no_method(match: Match, method: str, version: microversion.Version) -> Failure:

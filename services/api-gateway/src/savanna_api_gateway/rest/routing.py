@@ -36,6 +36,9 @@ class Call:
     request: Request
     """For bodies that are not JSON."""
 
+    key: str = ""
+    """Makes a request that is sent again the same one; "" for none."""
+
 
 Handler: TypeAlias = "Callable[[Call], Awaitable[Json | Response]]"
 Find: TypeAlias = "Callable[[RequestContext, Mapping[str, str]], Awaitable[object]]"

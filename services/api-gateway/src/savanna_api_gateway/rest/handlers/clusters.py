@@ -144,7 +144,11 @@ class ClusterRoutes:
         fields = given_of(body, paths)
         if count is None:
             begun = await self._clusters.create(
-                call.caller, cluster, given=fields, on_failure=on_failure
+                call.caller,
+                cluster,
+                given=fields,
+                on_failure=on_failure,
+                request_id=call.key,
             )
             return {"cluster": CLUSTER.show(begun.cluster)}
         many = await self._clusters.create_many(
@@ -172,6 +176,7 @@ class ClusterRoutes:
             call.subject,
             change,
             on_failure=_on_failure(call.body.get("on_failure", "")),
+            request_id=call.key,
         )
         return await self._shown(call, begun.cluster, with_events=False)
 

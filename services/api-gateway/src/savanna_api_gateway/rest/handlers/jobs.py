@@ -80,7 +80,9 @@ class JobRoutes:
         """Run a job."""
         body = given(call.body)
         job, _ = JOB.read(body)
-        run = await self._jobs.run(call.caller, job, interface_given="interface" in body)
+        run = await self._jobs.run(
+            call.caller, job, interface_given="interface" in body, request_id=call.key
+        )
         return {"job": JOB.show(run.job, Answer.CREATED)}
 
     async def show(self, call: Call) -> Json:

@@ -65,11 +65,11 @@ class OperationRoutes:
 
     async def retry(self, call: Call) -> Json:
         """Begin another try of one that went wrong."""
-        return _wrapped(await self._operations.retry(call.caller, call.subject.id))
+        return _wrapped(await self._operations.retry(call.caller, call.subject.id, call.key))
 
     async def roll_back(self, call: Call) -> Json:
         """Lead one back."""
-        return _wrapped(await self._operations.roll_back(call.caller, call.subject.id))
+        return _wrapped(await self._operations.roll_back(call.caller, call.subject.id, call.key))
 
 
 def _wrapped(operation: Operation) -> Json:

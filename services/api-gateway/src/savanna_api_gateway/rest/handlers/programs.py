@@ -55,7 +55,7 @@ class JobBinaryItems(Items["job_pb2.JobBinary"]):
     ) -> job_pb2.JobBinary:
         """Store one."""
         del paths
-        return await self._binaries.create(call.caller, message)
+        return await self._binaries.create(call.caller, message, request_id=call.key)
 
     async def replace(
         self, call: Call, values: job_pb2.JobBinary, paths: Sequence[str]
@@ -130,7 +130,7 @@ class JobTemplateItems(Items["job_pb2.JobTemplate"]):
     ) -> job_pb2.JobTemplate:
         """Store one."""
         del paths
-        return await self._templates.create(call.caller, message)
+        return await self._templates.create(call.caller, message, request_id=call.key)
 
     async def replace(
         self, call: Call, values: job_pb2.JobTemplate, paths: Sequence[str]

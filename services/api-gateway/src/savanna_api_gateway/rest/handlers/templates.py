@@ -48,7 +48,9 @@ class NodeGroupTemplateItems(Items["template_pb2.NodeGroupTemplate"]):
         self, call: Call, message: template_pb2.NodeGroupTemplate, paths: Sequence[str]
     ) -> template_pb2.NodeGroupTemplate:
         """Store one."""
-        return await self._templates.create(call.caller, message, given=spec_fields(paths))
+        return await self._templates.create(
+            call.caller, message, given=spec_fields(paths), request_id=call.key
+        )
 
     async def replace(
         self, call: Call, values: template_pb2.NodeGroupTemplate, paths: Sequence[str]
@@ -83,7 +85,7 @@ class ClusterTemplateItems(Items["template_pb2.ClusterTemplate"]):
     ) -> template_pb2.ClusterTemplate:
         """Store one."""
         fields = given_of(call.body, paths)
-        return await self._templates.create(call.caller, message, given=fields)
+        return await self._templates.create(call.caller, message, given=fields, request_id=call.key)
 
     async def replace(
         self, call: Call, values: template_pb2.ClusterTemplate, paths: Sequence[str]
