@@ -8,7 +8,7 @@ from sqlalchemy import insert, select, text
 
 from bench import finished, retention
 from savanna.operation.v1.operation_pb2 import Operation, TaskSpec
-from savanna_conductor.retention import due
+from savanna_conductor.portions import due
 from savanna_conductor.store import dialect, schema
 from savanna_conductor.store.migrate import migrate
 from savanna_conductor.task_rows import NewTasks
@@ -58,9 +58,9 @@ def test_copies_have_all_that_an_operation_has(database_url: str) -> None:
         numbers = connection.execute(select(schema.journal.c.sequence)).scalars()
         assert sorted(numbers) == [5, 10, 15, 20]
         assert connection.execute(text("SELECT value FROM counter")).scalar_one() == 20
-        portions = due(connection, now - HOUR)
-        assert [(len(each.task_ids), len(each.sequences)) for each in portions] == [(3, 1)] * 4
-        assert len({task for each in portions for task in each.task_ids}) == 12
+        found = due(connection, now - HOUR)
+        assert [(len(each.tasks), len(each.lines)) for each in found] == [(3, 1)] * 4
+        assert len({task.id for each in found for task in each.tasks}) == 12
     engine.dispose()
 
 

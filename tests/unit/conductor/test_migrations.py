@@ -13,7 +13,7 @@ from savanna.conductor.v1.cluster_service_pb2 import WatchJournalRequest, WatchJ
 from savanna.operation.v1.operation_pb2 import JournalEntry as Entry
 from savanna.operation.v1.operation_pb2 import Operation
 from savanna_conductor import journal as reading
-from savanna_conductor import queries, retention
+from savanna_conductor import portions, queries, retention
 from savanna_conductor.main import build
 from savanna_conductor.settings import ConductorSettings
 from savanna_conductor.store import dialect
@@ -104,9 +104,10 @@ def test_operations_of_a_schema_without_archive_are_kept_and_archived_by_when_th
         connection.execute(insert(journal), [{**row, "body": page}])
     migrate(engine)
     with engine.begin() as connection:
-        assert [each.operation_id for each in retention.due(connection, 1001)] == ["done"]
-        assert retention.due(connection, 1000) == []
-        assert retention.move(Transaction(connection, 2000), retention.due(connection, 1001)) == 1
+        assert portions.due(connection, 1000) == []
+        packed = portions.pack(portions.due(connection, 1001))
+        assert [each.operation_id for each in packed] == ["done"]
+        assert retention.move(Transaction(connection, 2000), packed) == 1
         request = WatchJournalRequest(project_id="p", operation_id="done")
         assert reading.after(connection, request, 0, 10) == [said]
         for name, state in states.items():

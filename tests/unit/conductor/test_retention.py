@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 
 from savanna.conductor.v1 import cluster_service_pb2 as pb
 from savanna.operation.v1 import operation_pb2
-from savanna_conductor import retention
+from savanna_conductor import portions, retention
 from savanna_conductor.store import dialect, schema
 from savanna_conductor.store.transaction import Store
 from savanna_kit.errors import FailedPrecondition
@@ -258,10 +258,10 @@ async def test_two_conductors_that_archive_at_once_move_everything_once(
 
 async def test_what_was_packed_too_late_is_left(conductor: Conductor, keeper: Keeper) -> None:
     done = await finished(conductor, await new_owner(conductor))
-    portions = await keeper.store.read(lambda c: retention.due(c, dialect.now(c)))
+    packed = portions.pack(await keeper.store.read(lambda c: portions.due(c, dialect.now(c))))
     await keeper.keep(hours=2)
     rows = await keeper.rows(done.id)
-    assert await keeper.store.write(lambda tx: retention.move(tx, portions)) == 0
+    assert await keeper.store.write(lambda tx: retention.move(tx, packed)) == 0
     assert await keeper.rows(done.id) == rows
     expired = await keeper.store.read(lambda c: retention.expired(c, dialect.now(c)))
     await keeper.keep(hours=101)
@@ -276,17 +276,17 @@ async def test_a_large_operation_is_moved_part_by_part_and_whole_at_every_moment
     conductor: Conductor, keeper: Keeper
 ) -> None:
     """Also when a conductor is killed in the middle of a batch: the next one goes on."""
-    done = await finished(conductor, await new_owner(conductor), tasks=retention.TASKS + 200)
+    done = await finished(conductor, await new_owner(conductor), tasks=portions.TASKS + 200)
     before = await history(conductor, done.id)
     entries = await told(conductor, done.id)
     keeper.hours = 2
 
     def dies(transaction: Transaction) -> None:
-        portions = retention.due(transaction.connection, transaction.now + 2 * HOUR)
-        assert retention.move(transaction, portions) == 1
+        due = portions.due(transaction.connection, transaction.now + 2 * HOUR)
+        assert retention.move(transaction, portions.pack(due)) == 1
         raise Killed
 
-    for left in (retention.TASKS + 201, 201):
+    for left in (portions.TASKS + 201, 201):
         with pytest.raises(Killed):
             await keeper.store.write(dies)
         assert (await keeper.rows(done.id))[0] == left
