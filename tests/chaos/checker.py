@@ -38,6 +38,7 @@ class Fault(StrEnum):
     ORPHAN = "orphans"
     END = "operations without a right end"
     JOURNAL = "faults of the journal"
+    LOGGED = "faults that nobody foresaw"
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ def violations(history: History) -> list[Violation]:
         (Fault.REQUEST, _requests),
         (Fault.END, _ends),
         (Fault.ORPHAN, _orphans),
+        (Fault.LOGGED, _logged),
     ):
         found += [Violation(fault, text) for text in look(history)]
     for each in history.complaints:
@@ -94,7 +96,9 @@ def _journal(history: History) -> Iterator[str]:
 
 
 def _lost(history: History) -> Iterator[str]:
-    """What was recorded as done was done by the attempt it was recorded of, and no task is left."""
+    """What was recorded as done was done by the attempt it was recorded of, on its host if it has
+    one, and no task is left."""
+    ran = {(each.operation, each.key) for each in history.runs if each.succeeded}
     done = {(each.task, each.epoch) for each in history.attempts if each.outcome == "succeeded"}
     open_tasks: dict[str, Entry] = {}
     for entry in history.journal:
@@ -105,6 +109,9 @@ def _lost(history: History) -> Iterator[str]:
         succeeded = entry.kind == Entry.KIND_TASK_ENDED and entry.outcome == Told.OUTCOME_SUCCEEDED
         if succeeded and (entry.task_id, entry.epoch) not in done:
             yield f"{_of(entry)} is recorded as done, and epoch {entry.epoch} never was"
+        is_script = entry.task_kind == "run_script" and history.hosts_told_all
+        if succeeded and is_script and (entry.operation_id, entry.task_key) not in ran:
+            yield f"{_of(entry)} is recorded as done, and its host never ran it"
     for entry in open_tasks.values():
         operation = history.operations.get(entry.operation_id)
         if operation is None or operation.state in _ENDED:
@@ -199,6 +206,11 @@ def quarantined(operations: Sequence[Operation]) -> int:
 def _orphans(history: History) -> Iterator[str]:
     """When every cluster is deleted the cloud has nothing."""
     yield from history.left
+
+
+def _logged(history: History) -> Iterator[str]:
+    """No process says that something happened which it does not understand."""
+    yield from history.errors
 
 
 def _of(entry: Entry) -> str:

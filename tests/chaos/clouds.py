@@ -28,6 +28,9 @@ _TICK = 0.03
 class SeenCloud(Protocol):
     """A cloud, looked at from outside."""
 
+    tells_all: bool
+    """Whether every command that was run can be told."""
+
     async def watch(self) -> None:
         """Look, for ever, at what does not stay to be seen in the end."""
 
@@ -43,6 +46,8 @@ class SeenCloud(Protocol):
 
 class SeenSimulator:
     """The simulator, which remembers everything."""
+
+    tells_all = True
 
     def __init__(self, address: str) -> None:
         self._address = address
@@ -71,6 +76,7 @@ class SeenSimulator:
                 epoch=each.epoch,
                 begin=each.begin_order,
                 end=each.end_order or None,
+                succeeded=each.HasField("exit_code") and each.exit_code == 0,
             )
             for each in answer.commands
         ]
@@ -86,6 +92,8 @@ class SeenHosts:
     A host goes with its folder, so it is looked at again and again; what came and went in between
     is not seen.
     """
+
+    tells_all = False
 
     def __init__(self, root: Path) -> None:
         self._root = root

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 Entry = JournalEntry
 
+_COMPLAINTS = ('"level": "error"', '"level": "critical"', "Traceback", "never retrieved")
+
 
 @dataclass
 class Attempt:
@@ -48,6 +50,7 @@ class Run:
     epoch: int
     begin: float
     end: float | None
+    succeeded: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,12 +82,18 @@ class History:
     """The journal as it was told to one who watched all the time."""
 
     runs: list[Run] = field(default_factory=list)
+    hosts_told_all: bool = True
+    """Whether every command is among them."""
+
     promises: list[Promise] = field(default_factory=list)
     operations: dict[str, Operation] = field(default_factory=dict)
     """All that the conductor has in the end, by id."""
 
     complaints: list[str] = field(default_factory=list)
     """What users saw that they must not see; the first word is the kind of fault."""
+
+    errors: list[str] = field(default_factory=list)
+    """What processes logged as errors, which no blow excuses."""
 
     left: list[str] = field(default_factory=list)
     """What the cloud still has when every cluster is deleted."""
@@ -123,6 +132,11 @@ def read_attempts(lines: Iterable[str]) -> list[Attempt]:
             latest[name].end = told["time"]
             latest[name].outcome = told["outcome"]
     return sorted(found, key=lambda each: each.begin)
+
+
+def read_errors(lines: Iterable[str]) -> list[str]:
+    """Give the errors among the lines of a log, and whatever Python itself complained of."""
+    return [line[:600] for line in lines if any(each in line for each in _COMPLAINTS)]
 
 
 def by_task(attempts: Iterable[Attempt]) -> dict[str, list[Attempt]]:

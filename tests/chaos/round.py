@@ -17,7 +17,7 @@ from tests.chaos.adversary import DATABASE, schedule
 from tests.chaos.battle import Battle, Field
 from tests.chaos.checker import violations
 from tests.chaos.clouds import SeenHosts, SeenSimulator
-from tests.chaos.history import History, read_attempts
+from tests.chaos.history import History, read_attempts, read_errors
 from tests.chaos.line import Line
 from tests.chaos.load import Crowd
 from tests.chaos.recovery import Ledger
@@ -192,5 +192,15 @@ class _Round:
             if entry.sequence >= last:
                 break
         history.runs = await self._cloud.runs()
+        history.hosts_told_all = self._cloud.tells_all
         history.left = await self._cloud.left()
+        history.errors = await asyncio.to_thread(self._errors)
         return history
+
+    def _errors(self) -> list[str]:
+        return [
+            f"{log.name}: {error}"
+            for log in sorted(self._plan.folder.glob("*.log"))
+            if str(log) != self._plan.attempt_log
+            for error in read_errors(log.read_text(errors="replace").splitlines())
+        ]

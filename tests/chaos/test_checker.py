@@ -11,7 +11,7 @@ import pytest
 from savanna.operation.v1.operation_pb2 import Attempt as Told
 from savanna.operation.v1.operation_pb2 import JournalEntry, Operation
 from tests.chaos.checker import Fault, violations
-from tests.chaos.history import Attempt, History, Promise, Run, read_attempts
+from tests.chaos.history import Attempt, History, Promise, Run, read_attempts, read_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,6 +49,7 @@ def entry(
         operation_id="o1",
         task_id=task,
         task_key="configure/w1" if task else "",
+        task_kind="run_script" if task else "",
         epoch=epoch,
         outcome=outcome,
     )
@@ -70,7 +71,7 @@ def right() -> History:
         ],
         runs=[
             Run("w1", "o1", "configure/w1", 1, 1, 2),
-            Run("w1", "o1", "configure/w1", 2, 3, 4),
+            Run("w1", "o1", "configure/w1", 2, 3, 4, succeeded=True),
         ],
         promises=[Promise("o1", "c1", "LAUNCH", frozenset({Operation.STATE_SUCCEEDED}))],
         operations={"o1": Operation(id="o1", cluster_name="c1", state=Operation.STATE_SUCCEEDED)},
@@ -125,6 +126,10 @@ def _recorded_and_failed(history: History) -> None:
     history.attempts[-1].outcome = "failed"
 
 
+def _recorded_and_unknown_to_the_host(history: History) -> None:
+    history.runs[1] = replace(history.runs[1], succeeded=False)
+
+
 def _task_left_open(history: History) -> None:
     history.journal = [each for each in history.journal if each.kind != Entry.KIND_TASK_ENDED]
     for number, each in enumerate(history.journal, 1):
@@ -167,6 +172,15 @@ def _a_user_complains(history: History) -> None:
     history.complaints = ["LOST job j1 wrote nothing"]
 
 
+def _a_process_broke(history: History) -> None:
+    log = [
+        '{"event": "lease_lost", "level": "warning"}',
+        '{"event": "core_broke", "level": "error"}',
+    ]
+    history.errors = read_errors(log)
+    assert len(history.errors) == 1
+
+
 WRONG: dict[Callable[[History], None], Fault] = {
     _begun_too_soon: Fault.TWO_OWNERS,
     _begun_twice: Fault.TWO_OWNERS,
@@ -178,6 +192,7 @@ WRONG: dict[Callable[[History], None], Fault] = {
     _job_started_twice: Fault.TWO_OWNERS,
     _recorded_and_never_done: Fault.LOST,
     _recorded_and_failed: Fault.LOST,
+    _recorded_and_unknown_to_the_host: Fault.LOST,
     _task_left_open: Fault.LOST,
     _hole_in_the_journal: Fault.JOURNAL,
     _followed_something_else: Fault.JOURNAL,
@@ -188,6 +203,7 @@ WRONG: dict[Callable[[History], None], Fault] = {
     _ends_wrongly: Fault.END,
     _leaves_a_server: Fault.ORPHAN,
     _a_user_complains: Fault.LOST,
+    _a_process_broke: Fault.LOGGED,
 }
 
 
