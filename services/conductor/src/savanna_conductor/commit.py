@@ -12,7 +12,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select, update
+from sqlalchemy import update
 
 from savanna.cluster.v1 import cluster_pb2
 from savanna.conductor.v1 import execution_service_pb2 as execution
@@ -30,9 +30,7 @@ from savanna_conductor.store import arrays, schema
 from savanna_kit.errors import FailedPrecondition, InvalidArgument
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from sqlalchemy import Row
+    from collections.abc import Iterable, Mapping, Sequence
 
     from savanna_conductor.store.transaction import Transaction
     from savanna_conductor.task_rows import TaskRow
@@ -50,22 +48,31 @@ def commit(transaction: Transaction, request: execution.CommitRequest) -> execut
 
     Raises ``Aborted`` and ``FailedPrecondition``.
     """
-    scheduler = leases.own_scheduler(transaction, request.scheduler_id)
-    if request.number == scheduler.last_commit and request.number:
-        return outcomes.read(transaction, scheduler.last_outcome)
-    if request.number != scheduler.last_commit + 1:
+    changes = [_opened(each) for each in request.changes]
+    named = {inner.session_id for kind, inner in changes if kind in _BY_ENGINES}
+    last, sessions = leases.fence(transaction, request.scheduler_id, named)
+    if request.number == last and request.number:
+        stored = leases.own_scheduler(transaction, request.scheduler_id).last_outcome
+        return outcomes.read(transaction, stored)
+    if request.number != last + 1:
         raise FailedPrecondition(
-            f"commit {request.number} does not follow {scheduler.last_commit}",
-            reason="COMMIT_OUT_OF_ORDER",
+            f"commit {request.number} does not follow {last}", reason="COMMIT_OUT_OF_ORDER"
         )
-    response = _Commit(transaction, request).apply()
+    response = _Commit(transaction, request.scheduler_id, changes, sessions).apply()
     arrays.update_by_ids(
-        transaction.connection,
+        transaction,
         schema.scheduler,
         [request.scheduler_id],
-        {"last_commit": [request.number], "last_outcome": [outcomes.bare(response)]},
+        {"last_commit": request.number, "last_outcome": outcomes.bare(response)},
     )
     return response
+
+
+def _opened(change: execution.Change) -> tuple[str, Any]:
+    kind = change.WhichOneof("change")
+    if kind is None:
+        raise InvalidArgument("a change is empty", reason="CHANGE_EMPTY")
+    return kind, getattr(change, kind)
 
 
 @dataclass
@@ -73,72 +80,87 @@ class _Work:
     """What a commit is made of, while it is applied."""
 
     tasks: dict[str, TaskRow] = field(default_factory=dict)
+    """Those that are named, if the scheduler owns their operations."""
+
     operations: dict[str, operation_pb2.Operation] = field(default_factory=dict)
-    owned: set[str] = field(default_factory=set)
-    sessions: dict[str, Row[Any]] = field(default_factory=dict)
+    """Those that are changed as a whole, if the scheduler owns them."""
+
+    ended: set[str] = field(default_factory=set)
     lost_sessions: set[str] = field(default_factory=set)
     taught: dict[str, list[bytes]] = field(default_factory=lambda: defaultdict(list))
     ends: list[execution.EndOperation] = field(default_factory=list)
     spawned: task_rows.NewTasks = field(default_factory=task_rows.NewTasks)
-    keys: dict[str, set[str]] = field(default_factory=dict)
+    keys: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    """Of new tasks, by operation."""
 
 
 class _Commit:
     """One commit under way."""
 
-    def __init__(self, transaction: Transaction, request: execution.CommitRequest) -> None:
+    def __init__(
+        self,
+        transaction: Transaction,
+        scheduler_id: str,
+        changes: Sequence[tuple[str, Any]],
+        sessions: Mapping[str, leases.Session],
+    ) -> None:
         self._transaction = transaction
-        self._request = request
-        self._connection = transaction.connection
+        self._scheduler_id = scheduler_id
+        self._changes = changes
+        self._sessions = sessions
         self._now = transaction.now
         self._work = _Work()
 
     def apply(self) -> execution.CommitResponse:
         """Read, change, write."""
         self._load()
-        response = execution.CommitResponse()
-        for change in self._request.changes:
-            kind = change.WhichOneof("change")
-            if kind is None:
-                raise InvalidArgument("a change is empty", reason="CHANGE_EMPTY")
-            response.verdicts.append(getattr(self, f"_{kind}")(getattr(change, kind)))
+        do = {kind: getattr(self, f"_{kind}") for kind in {kind for kind, _ in self._changes}}
+        response = execution.CommitResponse(
+            verdicts=[do[kind](inner) for kind, inner in self._changes]
+        )
         self._store()
         return response
 
     def _load(self) -> None:
-        task_ids, operation_ids, session_ids = set(), set(), set()
-        for change in self._request.changes:
-            inner = getattr(change, change.WhichOneof("change") or "assign")
-            task_ids.add(getattr(inner, "task_id", ""))
-            operation_ids.add(getattr(inner, "operation_id", ""))
-            session_ids.add(getattr(inner, "session_id", ""))
-        self._work.tasks = task_rows.load(self._connection, task_ids - {""})
-        for task in self._work.tasks.values():
-            operation_ids.add(task.operation_id)
-            # Also of sessions that had a task before: the journal names their engines.
-            session_ids.add(task.session_id)
-        for row in arrays.select_by_ids(
-            self._connection, schema.operation, _OPERATION, operation_ids - {""}
-        ):
-            self._work.operations[row.id] = convert.operation(row)
-            if row.owner == self._request.scheduler_id:
-                self._work.owned.add(row.id)
-        self._work.sessions = {
-            row.id: row for row in leases.find_sessions(self._transaction, session_ids - {""})
-        }
+        connection = self._transaction.connection
+        task_ids = [inner.task_id for kind, inner in self._changes if kind in _OF_TASKS]
+        tasks = self._work.tasks = task_rows.load(connection, self._scheduler_id, task_ids)
+        self._name_engines()
+        whole = {inner.operation_id for kind, inner in self._changes if kind not in _OF_TASKS}
+        for kind, inner in self._changes:
+            if kind in _TEACHING and inner.facts and inner.task_id in tasks:
+                whole.add(tasks[inner.task_id].operation_id)
+        pending = operation_pb2.Operation.STATE_PENDING
+        whole |= {each.operation_id for each in tasks.values() if each.operation.state == pending}
+        for row in arrays.select_by_ids(connection, schema.operation, _OPERATION, whole):
+            if row.owner == self._scheduler_id:
+                self._work.operations[row.id] = convert.operation(row)
+
+    def _name_engines(self) -> None:
+        """Name the engines of tasks for the journal, also of those that had one before."""
+        engines = {each.id: each.engine_id for each in self._sessions.values()}
+        tasks = self._work.tasks
+        skipped = {inner.task_id for kind, inner in self._changes if kind == "skip"} & tasks.keys()
+        if former := {tasks[each].session_id for each in skipped} - {"", *engines}:
+            found = leases.find_sessions(self._transaction, former)
+            engines |= {row.id: row.engine_id for row in found}
+        for task in tasks.values():
+            task.engine_id = engines.get(task.session_id, "")
 
     def _assign(self, change: execution.Assign) -> Verdict:
-        task = self._work.tasks.get(change.task_id)
-        if task is None or not self._owns(task.operation_id):
+        task = self._task(change.task_id)
+        if task is None:
             return Verdict(code=Verdict.CODE_NOT_OWNED)
         if task.state != Task.STATE_PENDING or change.epoch != task.epoch + 1:
             return Verdict(code=Verdict.CODE_STALE)
-        if not leases.is_alive(self._work.sessions.get(change.session_id), self._now):
+        session = self._sessions.get(change.session_id)
+        if session is None or not leases.is_alive(session, self._now):
             return Verdict(code=Verdict.CODE_SESSION_ENDED)
-        task.hand_out(change.session_id, self._now)
+        task.hand_out(session, self._now)
         if not task.polled:
             self._tell(task, Entry.KIND_TASK_ASSIGNED)
-        operations.note_start(self._transaction, self._work.operations[task.operation_id])
+        if task.operation_id in self._work.operations:
+            operations.note_start(self._transaction, self._work.operations[task.operation_id])
         return Verdict(code=Verdict.CODE_APPLIED)
 
     def _finish(self, change: execution.Finish) -> Verdict:
@@ -193,8 +215,8 @@ class _Commit:
         return Verdict(code=Verdict.CODE_APPLIED)
 
     def _skip(self, change: execution.Skip) -> Verdict:
-        task = self._work.tasks.get(change.task_id)
-        if task is None or not self._owns(task.operation_id):
+        task = self._task(change.task_id)
+        if task is None:
             return Verdict(code=Verdict.CODE_NOT_OWNED)
         if task.state != Task.STATE_PENDING:
             return Verdict(code=Verdict.CODE_STALE)
@@ -206,38 +228,41 @@ class _Commit:
         return Verdict(code=Verdict.CODE_APPLIED)
 
     def _spawn(self, change: execution.Spawn) -> Verdict:
-        operation = self._work.operations.get(change.operation_id)
-        if operation is None or not self._owns(operation.id):
+        operation = self._operation(change.operation_id)
+        if operation is None:
             return Verdict(code=Verdict.CODE_NOT_OWNED)
-        known = self._known_keys(operation.id)
+        connection, asked = self._transaction.connection, [each.key for each in change.tasks]
+        number, known = task_rows.stored_keys(connection, operation.id, asked)
+        new = self._work.keys[operation.id]
         verdict = Verdict(code=Verdict.CODE_APPLIED)
         for spec in change.tasks:
-            if spec.key in known:
+            if spec.key in known or spec.key in new:
                 continue
-            known.add(spec.key)
-            task_id = self._work.spawned.add(operation.id, spec, len(known))
+            new.add(spec.key)
+            task_id, stored = self._work.spawned.add(operation.id, spec, number + len(new))
             verdict.spawned.add(
                 id=task_id, operation_id=operation.id, spec=spec, state=Task.STATE_PENDING
             )
-            telling.task_created(self._transaction, operation, task_id, spec)
+            telling.task_created(self._transaction, operation, task_id, stored, spec.needs)
         return verdict
 
     def _end_operation(self, change: execution.EndOperation) -> Verdict:
-        if not self._owns(change.operation_id):
+        if self._operation(change.operation_id) is None:
             return Verdict(code=Verdict.CODE_NOT_OWNED)
         if change.state in (*operations.OPEN, operation_pb2.Operation.STATE_UNSPECIFIED):
             raise InvalidArgument(
                 "an operation ends SUCCEEDED, FAILED or CANCELLED", reason="STATE_INVALID"
             )
         self._work.ends.append(change)
-        self._work.owned.discard(change.operation_id)
+        self._work.ended.add(change.operation_id)
         return Verdict(code=Verdict.CODE_APPLIED)
 
     def _acknowledge_cancel(self, change: execution.AcknowledgeCancel) -> Verdict:
-        if not self._owns(change.operation_id):
+        operation = self._operation(change.operation_id)
+        if operation is None:
             return Verdict(code=Verdict.CODE_NOT_OWNED)
-        self._work.operations[change.operation_id].cancel_acknowledged = True
-        self._connection.execute(
+        operation.cancel_acknowledged = True
+        self._transaction.connection.execute(
             update(schema.operation)
             .where(schema.operation.c.id == change.operation_id)
             .values(cancel_acknowledged=True)
@@ -245,9 +270,8 @@ class _Commit:
         return Verdict(code=Verdict.CODE_APPLIED)
 
     def _store(self) -> None:
-        connection = self._connection
-        self._work.spawned.store(connection, self._now)
-        task_rows.store(connection, self._work.tasks.values())
+        self._work.spawned.store(self._transaction)
+        task_rows.store(self._transaction, self._work.tasks.values())
         if self._work.lost_sessions:
             leases.end_sessions(self._transaction, self._work.lost_sessions)
         for operation_id, taught in self._work.taught.items():
@@ -261,13 +285,19 @@ class _Commit:
             final = _final_state(self._work.taught.get(operation.id, []))
             operations.end(self._transaction, operation, each, final)
 
-    def _owns(self, operation_id: str) -> bool:
-        return operation_id in self._work.owned
+    def _task(self, task_id: str) -> TaskRow | None:
+        """Find a task of an operation that the scheduler owns and has not ended."""
+        task = self._work.tasks.get(task_id)
+        return None if task is None or task.operation_id in self._work.ended else task
+
+    def _operation(self, operation_id: str) -> operation_pb2.Operation | None:
+        """Find an operation that the scheduler owns and has not ended."""
+        return None if operation_id in self._work.ended else self._work.operations.get(operation_id)
 
     def _held(self, task_id: str, epoch: int, session_id: str) -> TaskRow | Verdict:
         """Find a task that this attempt still holds, or say why not."""
-        task = self._work.tasks.get(task_id)
-        if task is None or not self._owns(task.operation_id):
+        task = self._task(task_id)
+        if task is None:
             return Verdict(code=Verdict.CODE_NOT_OWNED)
         holds = (task.state, task.epoch, task.session_id) == (
             Task.STATE_ASSIGNED,
@@ -278,7 +308,7 @@ class _Commit:
 
     def _lost(self, session_id: str) -> bool:
         """Say whether a session is over; then it is so for ever."""
-        if leases.is_alive(self._work.sessions.get(session_id), self._now):
+        if leases.is_alive(self._sessions.get(session_id), self._now):
             return False
         self._work.lost_sessions.add(session_id)
         return True
@@ -291,13 +321,6 @@ class _Commit:
         self._work.taught[task.operation_id].append(data)
         return True
 
-    def _known_keys(self, operation_id: str) -> set[str]:
-        if operation_id not in self._work.keys:
-            query = select(schema.task.c.key).where(schema.task.c.operation_id == operation_id)
-            found = self._connection.execute(query).scalars()
-            self._work.keys[operation_id] = set(found)
-        return self._work.keys[operation_id]
-
     def _tell(
         self,
         task: TaskRow,
@@ -305,21 +328,13 @@ class _Commit:
         outcome: Attempt.Outcome.ValueType = Attempt.OUTCOME_UNSPECIFIED,
         failure: operation_pb2.Failure | None = None,
     ) -> None:
-        operation = self._work.operations[task.operation_id]
-        session = self._work.sessions.get(task.session_id)
-        spec = operation_pb2.TaskSpec.FromString(task.spec)
-        entry = telling.task_entry(operation, task.id, spec, kind)
-        entry.epoch = task.epoch
-        entry.engine_id = session.engine_id if session is not None else ""
-        entry.outcome = outcome
-        entry.state = _STATES[task.state]
-        if failure is not None:
-            entry.failure.CopyFrom(failure)
-        self._transaction.tell(entry)
+        telling.attempt_changed(self._transaction, task, kind, outcome, failure)
 
 
 _OPERATION = tuple(each.name for each in schema.operation.c)
-_STATES = {number: name.removeprefix("STATE_") for name, number in operation_pb2.Task.State.items()}
+_BY_ENGINES = {"assign", "finish", "defer"}
+_OF_TASKS = {*_BY_ENGINES, "skip"}
+_TEACHING = {"finish", "defer"}
 
 
 def _final_state(taught: Iterable[bytes]) -> cluster_pb2.Cluster.State.ValueType:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import insert, select, update
 
-from savanna_conductor.store import arrays, schema
+from savanna_conductor.store import arrays, driver, schema
 from savanna_kit.errors import Aborted
 
 if TYPE_CHECKING:
@@ -22,6 +23,15 @@ MICROSECONDS = 1_000_000
 _SCHEDULER = tuple(each.name for each in schema.scheduler.c)
 _SESSION = ("id", "engine_id", "lease_until", "ended")
 """What decides; the rest is for people."""
+
+
+class Session(NamedTuple):
+    """An engine session as far as commits ask."""
+
+    id: str
+    engine_id: str
+    lease_until: int
+    ended: bool
 
 
 def renew_scheduler(
@@ -68,11 +78,40 @@ def own_scheduler(transaction: Transaction, scheduler_id: str) -> Row[Any]:
     """
     row = find_scheduler(transaction, scheduler_id)
     if row is None or row.lost:
-        raise Aborted(
-            f"scheduler {scheduler_id} has lost its lease: it must forget all and start anew",
-            reason="LEASE_LOST",
-        )
+        raise _lost(scheduler_id)
     return row
+
+
+def _lost(scheduler_id: str) -> Aborted:
+    return Aborted(
+        f"scheduler {scheduler_id} has lost its lease: it must forget all and start anew",
+        reason="LEASE_LOST",
+    )
+
+
+def fence(
+    transaction: Transaction, scheduler_id: str, session_ids: Iterable[str]
+) -> tuple[int, dict[str, Session]]:
+    """Read, in one statement, the number of a scheduler's last commit, and engine sessions.
+
+    Raises ``Aborted`` as ``own_scheduler`` does.
+    """
+    connection = transaction.connection
+    given = (arrays.listed(connection, session_ids), scheduler_id)
+    rows = driver.read(connection, _fence(connection.dialect.name), given)
+    if not rows or rows[0][0]:
+        raise _lost(scheduler_id)
+    return rows[0][1], {row[2]: Session(*row[2:]) for row in rows if row[2] is not None}
+
+
+@lru_cache
+def _fence(dialect: str) -> str:
+    return (
+        "SELECT scheduler.lost, scheduler.last_commit, engine_session.id,"
+        " engine_session.engine_id, engine_session.lease_until, engine_session.ended"
+        f" FROM scheduler LEFT JOIN engine_session ON engine_session.id {arrays.among(dialect)}"
+        f" WHERE scheduler.id = {arrays.mark(dialect)}"
+    )
 
 
 def release_scheduler(transaction: Transaction, scheduler_id: str) -> None:
@@ -164,6 +203,6 @@ def end_sessions(transaction: Transaction, session_ids: Iterable[str]) -> None:
     )
 
 
-def is_alive(session: Row[Any] | None, now: int) -> bool:
+def is_alive(session: Row[Any] | Session | None, now: int) -> bool:
     """Say whether an engine session may hold work."""
     return session is not None and not session.ended and session.lease_until >= now

@@ -68,9 +68,9 @@ def create(transaction: Transaction, operation: Operation) -> Operation:
     telling.operation_changed(transaction, operation, Entry.KIND_OPERATION_CREATED)
     spec = _first_plan(operation)
     tasks = NewTasks()
-    task_id = tasks.add(operation.id, spec, 1)
-    tasks.store(transaction.connection, transaction.now)
-    telling.task_created(transaction, operation, task_id, spec)
+    task_id, stored = tasks.add(operation.id, spec, 1)
+    tasks.store(transaction)
+    telling.task_created(transaction, operation, task_id, stored)
     return operation
 
 
@@ -216,8 +216,7 @@ def _skip_open_tasks(transaction: Transaction, operation: Operation) -> None:
         update(table).where(is_open).values(state=Task.STATE_SKIPPED, ended=transaction.now)
     )
     for row in rows:
-        spec = operation_pb2.TaskSpec.FromString(row.spec)
-        telling.task_skipped(transaction, operation, row.id, spec)
+        telling.task_skipped(transaction, operation, row.id, row.spec)
 
 
 def _end_change(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from savanna.operation.v1 import operation_pb2
 from savanna_conductor import ids
-from savanna_conductor.store import arrays, schema
+from savanna_conductor.store import arrays, driver, schema
 from savanna_kit.errors import InvalidArgument
 
 if TYPE_CHECKING:
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from savanna_conductor.leases import Session
+    from savanna_conductor.store.transaction import Transaction
+
+Operation = operation_pb2.Operation
 Task = operation_pb2.Task
 
 MAX_BODY = 4 * 2**20
@@ -39,6 +44,20 @@ _READ = (
 _WRITTEN = _READ[3:]
 _HANDED_OUT = ("state", "epoch", "session_id", "started")
 _ENDED = ("state", "ended", "failure")
+_GETTERS: dict[tuple[str, ...], attrgetter[tuple[Any, ...]]] = {
+    columns: attrgetter(*columns) for columns in (_WRITTEN, _HANDED_OUT, _ENDED)
+}
+_OPERATION_ID = _READ.index("operation_id")
+
+
+class Owned(NamedTuple):
+    """An operation as far as its tasks ask."""
+
+    id: str
+    project_id: str
+    cluster_id: str
+    owner: str | None
+    state: Operation.State.ValueType
 
 
 @dataclass(slots=True)
@@ -59,12 +78,17 @@ class TaskRow:
     ended: int
     polled: bool
     failure: bytes
+    operation: Owned
+    engine_id: str = ""
+    """Engine of the session that has or had it, where that is known."""
+
     changed: tuple[str, ...] = ()
     """Columns to be written."""
 
-    def hand_out(self, session_id: str, now: int) -> None:
+    def hand_out(self, session: Session, now: int) -> None:
         """Give it to an engine."""
-        self.state, self.session_id = Task.STATE_ASSIGNED, session_id
+        self.state, self.session_id = Task.STATE_ASSIGNED, session.id
+        self.engine_id = session.engine_id
         self.epoch += 1
         self.started = now
         self._note(_HANDED_OUT)
@@ -82,25 +106,45 @@ class TaskRow:
         self.changed = _WRITTEN if self.changed else columns
 
 
-def load(connection: Connection, ids: Iterable[str]) -> dict[str, TaskRow]:
-    """Read tasks."""
-    rows = arrays.select_by_ids(connection, schema.task, _READ, ids)
-    found = {row[0]: TaskRow(*tuple(row)) for row in rows}
-    for each in found.values():
+def load(connection: Connection, owner: str, task_ids: Iterable[str]) -> dict[str, TaskRow]:
+    """Read tasks of operations that a scheduler owns; others are left out."""
+    rows = arrays.read_by_ids(connection, schema.task, _READ, task_ids)
+    named = {row[_OPERATION_ID] for row in rows}
+    found = map(Owned._make, arrays.read_by_ids(connection, schema.operation, Owned._fields, named))
+    owned = {each.id: each for each in found if each.owner == owner}
+    tasks = {
+        row[0]: TaskRow(*(*row, owned[row[_OPERATION_ID]]))
+        for row in rows
+        if row[_OPERATION_ID] in owned
+    }
+    for each in tasks.values():
         # PostgreSQL's driver gives bytes as memory that belongs to it.
         each.spec, each.failure = bytes(each.spec), bytes(each.failure)
-    return found
+    return tasks
 
 
-def store(connection: Connection, rows: Iterable[TaskRow]) -> None:
-    """Write what has changed: one statement for each kind of change."""
-    by_kind: dict[tuple[str, ...], list[TaskRow]] = {}
+def stored_keys(
+    connection: Connection, operation_id: str, keys: Iterable[str]
+) -> tuple[int, set[str]]:
+    """Give the number of an operation's tasks, and those of some keys that are stored."""
+    dialect = connection.dialect.name
+    mine = f"FROM task WHERE operation_id = {arrays.mark(dialect)}"
+    number = driver.read(connection, f"SELECT count(*) {mine}", (operation_id,))[0][0]
+    given = (operation_id, arrays.listed(connection, keys))
+    found = driver.read(connection, f"SELECT key {mine} AND key {arrays.among(dialect)}", given)
+    return number, {row[0] for row in found}
+
+
+def store(transaction: Transaction, rows: Iterable[TaskRow]) -> None:
+    """Write what has changed: one statement for all that get the same values, as most do."""
+    alike: dict[tuple[tuple[str, ...], tuple[object, ...]], list[str]] = {}
     for row in rows:
         if row.changed:
-            by_kind.setdefault(row.changed, []).append(row)
-    for columns, changed in by_kind.items():
-        values = {name: [getattr(row, name) for row in changed] for name in columns}
-        arrays.update_by_ids(connection, schema.task, [row.id for row in changed], values)
+            values = _GETTERS[row.changed](row)
+            alike.setdefault((row.changed, values), []).append(row.id)
+    for (columns, values), named in alike.items():
+        given = dict(zip(columns, values, strict=True))
+        arrays.update_by_ids(transaction, schema.task, named, given)
 
 
 @dataclass
@@ -114,8 +158,10 @@ class NewTasks:
     specs: list[bytes] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
 
-    def add(self, operation_id: str, spec: operation_pb2.TaskSpec, position: int) -> str:
-        """Add a task; gives its id.
+    def add(
+        self, operation_id: str, spec: operation_pb2.TaskSpec, position: int
+    ) -> tuple[str, bytes]:
+        """Add a task; gives its id, and its specification as it is stored: without the body.
 
         Raises ``InvalidArgument`` for one that is too large.
         """
@@ -136,9 +182,9 @@ class NewTasks:
         self.positions.append(position)
         self.specs.append(bare)
         self.bodies.append(body)
-        return task_id
+        return task_id, bare
 
-    def store(self, connection: Connection, now: int) -> None:
+    def store(self, transaction: Transaction) -> None:
         """Write all of them."""
         if not self.ids:
             return
@@ -158,10 +204,10 @@ class NewTasks:
             "lost_attempts": 0,
             "not_before": 0,
             "waiting_since": 0,
-            "created": now,
+            "created": transaction.now,
             "started": 0,
             "ended": 0,
             "polled": False,
             "failure": b"",
         }
-        arrays.insert_columns(connection, schema.task, columns, fixed)
+        arrays.insert_columns(transaction, schema.task, columns, fixed)

@@ -1,7 +1,8 @@
 """Many rows in one statement, written for each driver: what SQLAlchemy would do for each row costs
 more than the database does.
 
-PostgreSQL takes columns as arrays; SQLite is called for each row, in its own process and in C.
+New rows are given to PostgreSQL as columns, each an array written as one literal; SQLite is called
+for each row, in its own process and in C. Rows that change are those that get the same values.
 """
 
 from __future__ import annotations
@@ -13,59 +14,75 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import BigInteger, Boolean, Integer, LargeBinary, SmallInteger
 
+from savanna_conductor.store import driver
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from sqlalchemy import Column, Connection, Row, Table
 
-# The most special first: SQLAlchemy's small and big integers are integers too.
-_ARRAYS = (
-    (SmallInteger, "smallint[]"),
-    (BigInteger, "bigint[]"),
-    (Integer, "integer[]"),
-    (Boolean, "boolean[]"),
-    (LargeBinary, "bytea[]"),
-)
+    from savanna_conductor.store.transaction import Transaction
 
 
 def select_by_ids(
     connection: Connection, table: Table, columns: tuple[str, ...], ids: Iterable[str]
 ) -> Sequence[Row[Any]]:
-    """Read some columns of the rows with these ids, as the driver gives them; those that are not
-    there are left out."""
+    """Read some columns of the rows with these ids; those that are not there are left out."""
     wanted = list(ids)
     if not wanted:
         return []
     statement = _select(connection.dialect.name, table, columns)
-    given = wanted if _has_arrays(connection) else json.dumps(wanted)
-    return connection.exec_driver_sql(statement, (given,)).all()
+    return connection.exec_driver_sql(statement, (listed(connection, wanted),)).all()
+
+
+def read_by_ids(
+    connection: Connection, table: Table, columns: tuple[str, ...], ids: Iterable[str]
+) -> Sequence[tuple[Any, ...]]:
+    """Read the same, as the driver gives it, for what is read many times a second."""
+    wanted = list(ids)
+    if not wanted:
+        return []
+    statement = _select(connection.dialect.name, table, columns)
+    return driver.read(connection, statement, (listed(connection, wanted),))
+
+
+def among(dialect: str) -> str:
+    """Give the end of a condition: a column is one of those that ``listed`` gives."""
+    return "= ANY(%s::text[])" if dialect == "postgresql" else "IN (SELECT value FROM json_each(?))"
+
+
+def listed(connection: Connection, values: Iterable[str]) -> str:
+    """Give values as the one parameter that ``among`` takes."""
+    return _texts(list(values)) if _has_arrays(connection) else json.dumps(list(values))
+
+
+def mark(dialect: str) -> str:
+    """Give what stands for a parameter."""
+    return "%s" if dialect == "postgresql" else "?"
 
 
 def update_by_ids(
-    connection: Connection, table: Table, ids: Sequence[str], values: Mapping[str, Sequence[object]]
+    transaction: Transaction, table: Table, ids: Iterable[str], values: Mapping[str, object]
 ) -> None:
-    """Write columns of the rows with these ids, a value for each row."""
-    statement = _update(connection.dialect.name, table, tuple(values))
-    if _has_arrays(connection):
-        connection.exec_driver_sql(statement, (*map(list, values.values()), list(ids)))
-    else:
-        connection.exec_driver_sql(statement, list(zip(*values.values(), ids, strict=True)))
+    """Give the rows with these ids these values, with the next message to the database."""
+    dialect = transaction.opened.dialect.name
+    given = (*values.values(), listed(transaction.opened, ids))
+    transaction.later(_update(dialect, table, tuple(values)), given)
 
 
 def insert_columns(
-    connection: Connection,
+    transaction: Transaction,
     table: Table,
     columns: Mapping[str, Sequence[object]],
     fixed: Mapping[str, object],
 ) -> None:
     """Store rows given by column; ``fixed`` are values that all have."""
-    statement = _insert(connection.dialect.name, table, tuple(columns), tuple(fixed))
-    if _has_arrays(connection):
-        given = (*fixed.values(), *map(list, columns.values()))
-        connection.exec_driver_sql(statement, given)
+    statement = _insert(transaction.opened.dialect.name, table, tuple(columns), tuple(fixed))
+    if _has_arrays(transaction.opened):
+        transaction.later(statement, [*fixed.values(), *_literals(table, columns)])
     else:
         rows = zip(*map(repeat, fixed.values()), *columns.values(), strict=False)
-        connection.exec_driver_sql(statement, list(rows))
+        driver.write_rows(transaction.connection, statement, list(rows))
 
 
 def _has_arrays(connection: Connection) -> bool:
@@ -74,22 +91,13 @@ def _has_arrays(connection: Connection) -> bool:
 
 @lru_cache
 def _select(dialect: str, table: Table, columns: tuple[str, ...]) -> str:
-    chosen = "= ANY(%s)" if dialect == "postgresql" else "IN (SELECT value FROM json_each(?))"
-    return f"SELECT {', '.join(columns)} FROM {table.name} WHERE id {chosen}"
+    return f"SELECT {', '.join(columns)} FROM {table.name} WHERE id {among(dialect)}"
 
 
 @lru_cache
 def _update(dialect: str, table: Table, columns: tuple[str, ...]) -> str:
-    if dialect != "postgresql":
-        assigned = ", ".join(f"{each} = ?" for each in columns)
-        return f"UPDATE {table.name} SET {assigned} WHERE id = ?"
-    names = (*columns, "id")
-    assigned = ", ".join(f"{each} = given.{each}" for each in columns)
-    arrays = ", ".join(f"%s::{_array(table.c[each])}" for each in names)
-    return (
-        f"UPDATE {table.name} SET {assigned} FROM unnest({arrays}) AS given ({', '.join(names)}) "
-        f"WHERE {table.name}.id = given.id"
-    )
+    assigned = ", ".join(f"{each} = {mark(dialect)}" for each in columns)
+    return f"UPDATE {table.name} SET {assigned} WHERE id {among(dialect)}"
 
 
 @lru_cache
@@ -106,7 +114,43 @@ def _insert(dialect: str, table: Table, columns: tuple[str, ...], fixed: tuple[s
 
 
 def _array(column: Column[object]) -> str:
-    for kind, name in _ARRAYS:
-        if isinstance(column.type, kind):
-            return name
-    return "text[]"
+    return next((name for kind, name, _ in _KINDS if isinstance(column.type, kind)), "text[]")
+
+
+def _literals(table: Table, columns: Mapping[str, Sequence[Any]]) -> list[str]:
+    """Write each column as one array literal: the driver and the server would look at each element
+    of an array expression."""
+    return [_writer(table.c[name])(values) for name, values in columns.items()]
+
+
+@lru_cache
+def _writer(column: Column[object]) -> Callable[[Sequence[Any]], str]:
+    return next((write for kind, _, write in _KINDS if isinstance(column.type, kind)), _texts)
+
+
+def _numbers(values: Sequence[int]) -> str:
+    return "{" + ",".join(map(str, map(int, values))) + "}"
+
+
+def _truths(values: Sequence[bool]) -> str:
+    return "{" + ",".join("t" if each else "f" for each in values) + "}"
+
+
+def _texts(values: Sequence[str]) -> str:
+    # Quotes and backslashes are escaped inside the quotes of an element.
+    quoted = (each.replace("\\", "\\\\").replace('"', '\\"') for each in values)
+    return '{"' + '","'.join(quoted) + '"}' if values else "{}"
+
+
+def _bytes(values: Sequence[bytes]) -> str:
+    return '{"' + '","'.join("\\\\x" + each.hex() for each in values) + '"}' if values else "{}"
+
+
+# The most special first: SQLAlchemy's small and big integers are integers too.
+_KINDS: tuple[tuple[type, str, Callable[[Sequence[Any]], str]], ...] = (
+    (SmallInteger, "smallint[]", _numbers),
+    (BigInteger, "bigint[]", _numbers),
+    (Integer, "integer[]", _numbers),
+    (Boolean, "boolean[]", _truths),
+    (LargeBinary, "bytea[]", _bytes),
+)

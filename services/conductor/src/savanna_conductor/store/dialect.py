@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import URL, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import QueuePool
 
+from savanna_conductor.store import driver
 from savanna_kit.errors import InvalidArgument
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from sqlalchemy import Connection
+
+    Statement = tuple[str, Sequence[object]]
 
 _BUSY_MILLISECONDS = 30_000
 _IDLE_MILLISECONDS = 3_000
@@ -21,6 +27,7 @@ _IDLE_MILLISECONDS = 3_000
 _WRITER = 7_305_818_004_211_940_051
 """Number of the advisory lock that makes writers of all conductors one."""
 
+_HEAD = "SELECT value FROM counter WHERE name = 'journal'"
 _CLOCK = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 
 
@@ -35,21 +42,34 @@ def open_engine(url: str, *, readers: int) -> Engine:
     except ArgumentError:
         kind = ""
     if kind == "postgresql":
-        return create_engine(
-            parsed.set(drivername="postgresql+psycopg2"),
-            pool_size=readers + 1,
-            max_overflow=0,
-            executemany_mode="values_plus_batch",
-            connect_args={
-                "connect_timeout": 5,
-                "options": f"-c idle_in_transaction_session_timeout={_IDLE_MILLISECONDS}",
-            },
-        )
+        return _open_postgresql(parsed.set(drivername="postgresql+psycopg2"), connections=readers)
     if kind == "sqlite":
         return _open_sqlite(parsed, readers=readers)
     raise InvalidArgument(
         "the database must be written sqlite:///FILE or postgresql://USER@HOST/NAME",
         reason="DATABASE_URL_INVALID",
+    )
+
+
+def writer_of(engine: Engine) -> Engine:
+    """Give the engine whose connections ``writing`` takes, for the same database."""
+    if engine.dialect.name == "sqlite":
+        return engine
+    # Transactions are begun and ended by hand.
+    return _open_postgresql(engine.url, connections=1, isolation_level="AUTOCOMMIT")
+
+
+def _open_postgresql(url: URL, *, connections: int, **more: Any) -> Engine:  # noqa: ANN401 - as SQLAlchemy takes it
+    return create_engine(
+        url,
+        pool_size=connections,
+        max_overflow=0,
+        executemany_mode="values_plus_batch",
+        connect_args={
+            "connect_timeout": 5,
+            "options": f"-c idle_in_transaction_session_timeout={_IDLE_MILLISECONDS}",
+        },
+        **more,
     )
 
 
@@ -108,6 +128,60 @@ def become_writer(connection: Connection) -> int:
         return now(connection)
     asked = text(f"SELECT pg_advisory_xact_lock({_WRITER}); {_CLOCK}")
     return int(connection.execute(asked).scalar_one())
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """Open a connection for one transaction from ``begin`` to ``commit``; what is not committed at
+    the end is taken back.
+
+    On PostgreSQL begin and commit are statements like all others, so that they travel with them.
+    """
+    with for_writing(engine.connect()) as connection:
+        try:
+            yield connection
+        except BaseException:
+            if connection.dialect.name == "postgresql" and not connection.invalidated:
+                _roll_back(connection)
+            raise
+
+
+def begin(connection: Connection) -> tuple[int, int]:
+    """Begin a transaction beside which no other writes; gives the time of the database, and the
+    number of the last entry of the journal."""
+    if connection.dialect.name == "sqlite":
+        connection.begin()
+        return now(connection), driver.read(connection, _HEAD)[0][0]
+    # The last statement sees what was stored before the lock was had: each has its own snapshot.
+    asked = f"BEGIN; SELECT pg_advisory_xact_lock({_WRITER}); SELECT ({_CLOCK}), ({_HEAD})"
+    time_of_database, head = driver.read(connection, asked)[0]
+    return time_of_database, head
+
+
+def commit(connection: Connection, last: Sequence[Statement]) -> None:
+    """Run the last statements of a transaction, and commit it."""
+    if connection.dialect.name == "sqlite":
+        send(connection, last)
+        connection.commit()
+    else:
+        send(connection, [*last, ("COMMIT", ())])
+
+
+def send(connection: Connection, statements: Sequence[Statement]) -> None:
+    """Run statements that give nothing: for PostgreSQL in one message."""
+    if connection.dialect.name == "sqlite":
+        for statement, given in statements:
+            driver.write(connection, statement, given)
+    elif statements:
+        together = "; ".join(statement for statement, _ in statements)
+        driver.write(connection, together, [each for _, given in statements for each in given])
+
+
+def _roll_back(connection: Connection) -> None:
+    try:
+        driver.write(connection, "ROLLBACK")
+    except DBAPIError:
+        connection.invalidate()
 
 
 def now(connection: Connection) -> int:

@@ -19,20 +19,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from google.protobuf.timestamp_pb2 import Timestamp
-from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from savanna.conductor.v1.cluster_service_pb2 import WatchJournalResponse
-from savanna.operation.v1 import operation_pb2
+from savanna.operation.v1.operation_pb2 import JournalEntry
 from savanna_conductor import metrics
-from savanna_conductor.store import arrays, dialect, schema
+from savanna_conductor.store import arrays, dialect, entries, schema
 from savanna_kit import crashes, logs
 from savanna_kit.coalescer import Coalescer
 from savanna_kit.errors import Unavailable
 from savanna_kit.executors import BoundedExecutor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Mapping
 
     from sqlalchemy import Connection, Engine
 
@@ -40,10 +38,9 @@ log = logs.get_logger(__name__)
 
 T = TypeVar("T")
 JOURNAL = "journal"
-_ENTRIES_OF_A_ROW = 200
 _OF_OPERATIONS = (
-    operation_pb2.JournalEntry.KIND_OPERATION_CREATED,
-    operation_pb2.JournalEntry.KIND_OPERATION_CHANGED,
+    JournalEntry.KIND_OPERATION_CREATED,
+    JournalEntry.KIND_OPERATION_CHANGED,
 )
 
 
@@ -52,18 +49,41 @@ class Transaction:
     """A writing transaction: the connection, the time by the database, and what will be told in the
     journal."""
 
-    connection: Connection
+    opened: Connection
     now: int
-    told: list[operation_pb2.JournalEntry] = field(default_factory=list)
+    told: list[entries.Told] = field(default_factory=list)
     concerns_schedulers: bool = False
     """Whether there may be something to claim afterwards, or a cancel."""
 
     limits: Mapping[int, float] = field(default_factory=dict)
     """Seconds that operations may take, by goal."""
 
-    def tell(self, entry: operation_pb2.JournalEntry) -> None:
-        """Add an entry to the journal; sequence and time are filled in at the end."""
-        self.told.append(entry)
+    waiting: list[dialect.Statement] = field(default_factory=list)
+    """Statements that go with the next message to the database."""
+
+    @property
+    def connection(self) -> Connection:
+        """The connection, after all that waited was written."""
+        self.write_waiting()
+        return self.opened
+
+    def later(self, statement: str, given: Sequence[object]) -> None:
+        """Write something whose result nobody reads: before anything else is asked, or with the
+        commit."""
+        self.waiting.append((statement, given))
+
+    def write_waiting(self) -> None:
+        """Write what waits for the next message."""
+        waiting, self.waiting = self.waiting, []
+        dialect.send(self.opened, waiting)
+
+    def tell(self, entry: JournalEntry, subject: entries.Subject | None = None) -> None:
+        """Add an entry to the journal; sequence and time are filled in at the end.
+
+        What it is about may be given apart.
+        """
+        told = entries.whole(entry) if subject is None else entries.Told(subject, entry)
+        self.told.append(told)
         if entry.kind in _OF_OPERATIONS:
             self.concerns_schedulers = True
 
@@ -83,6 +103,7 @@ class Store:
         self, engine: Engine, *, readers: int = 4, limits: Mapping[int, float] | None = None
     ) -> None:
         self._engine = engine
+        self._writing_engine = dialect.writer_of(engine)
         self._limits = limits or {}
         self._readers = BoundedExecutor("conductor-read", readers)
         self._writer = BoundedExecutor("conductor-write", 1)
@@ -122,6 +143,7 @@ class Store:
         """Wait for what runs and let go of the database."""
         self._readers.close()
         self._writer.close()
+        self._writing_engine.dispose()
         self._engine.dispose()
 
     async def _write_group(self, functions: Sequence[Write]) -> Sequence[Any]:
@@ -151,25 +173,21 @@ class Store:
             raise _unavailable(error) from error
 
     def _write_once(self, functions: Sequence[Write]) -> tuple[list[Any], bool]:
-        with dialect.for_writing(self._engine.connect()) as connection:
-            outer = connection.begin()
-            now = dialect.become_writer(connection)
+        with dialect.writing(self._writing_engine) as connection:
+            now, head = dialect.begin(connection)
             transaction = Transaction(connection, now, limits=self._limits)
             if len(functions) == 1:
                 # Alone, it needs no savepoint: its failure is that of the whole.
-                try:
-                    results: list[Any] = [functions[0](transaction)]
-                except Exception as error:
-                    if _concerns_all(error):
-                        raise
-                    return [error], False
+                results: list[Any] = [functions[0](transaction)]
             else:
                 results = [_in_savepoint(transaction, each) for each in functions]
-            _write_journal(transaction)
+            _write_journal(transaction, head)
             crashes.here("conductor.commit.before")
             try:
-                outer.commit()
+                dialect.commit(connection, transaction.waiting)
             except DBAPIError as error:
+                if not _concerns_all(error):
+                    raise
                 log.warning("commit_unknown", error=str(error.orig))
                 raise Unavailable(
                     "the database did not confirm a commit, so it is not known whether it was "
@@ -197,11 +215,14 @@ def _in_savepoint(transaction: Transaction, function: Write) -> Any:  # noqa: AN
     told = len(transaction.told)
     try:
         with transaction.connection.begin_nested():
-            return function(transaction)
+            result = function(transaction)
+            transaction.write_waiting()
+            return result
     except Exception as error:
         if _concerns_all(error):
             raise
         del transaction.told[told:]
+        transaction.waiting.clear()
         return error
 
 
@@ -221,41 +242,11 @@ def _unavailable(error: DBAPIError) -> Exception:
     )
 
 
-def _write_journal(transaction: Transaction) -> None:
-    entries = transaction.told
-    if not entries:
+def _write_journal(transaction: Transaction, head: int) -> None:
+    """Number what was told after ``head``, and have it written with the commit."""
+    if not transaction.told:
         return
-    given = {"name": JOURNAL, "more": len(entries)}
-    number = transaction.connection.execute(_COUNT, given).scalar_one() - len(entries)
-    now = Timestamp()
-    now.FromMicroseconds(transaction.now)
-    rows: dict[str, list[object]] = {name: [] for name in schema.journal.c.keys()}  # noqa: SIM118 - no dict
-    for told in _by_operation(entries):
-        for each in told:
-            number += 1
-            each.sequence = number
-            each.time.CopyFrom(now)
-        rows["sequence"].append(number)
-        rows["project_id"].append(told[0].project_id)
-        rows["cluster_id"].append(told[0].cluster_id)
-        rows["operation_id"].append(told[0].operation_id)
-        rows["body"].append(WatchJournalResponse(entries=told).SerializeToString())
-    arrays.insert_columns(transaction.connection, schema.journal, rows, {})
-
-
-_COUNT = text("UPDATE counter SET value = value + :more WHERE name = :name RETURNING value")
-
-
-def _by_operation(
-    entries: Iterable[operation_pb2.JournalEntry],
-) -> Iterator[list[operation_pb2.JournalEntry]]:
-    """Put what one transaction tells of one operation together, in rows of bounded size.
-
-    What it tells of others at the same moment comes before or after.
-    """
-    told: dict[tuple[str, str], list[operation_pb2.JournalEntry]] = {}
-    for each in entries:
-        told.setdefault((each.cluster_id, each.operation_id), []).append(each)
-    for mine in told.values():
-        for start in range(0, len(mine), _ENTRIES_OF_A_ROW):
-            yield mine[start : start + _ENTRIES_OF_A_ROW]
+    rows = entries.columns(transaction.told, head, transaction.now)
+    last = head + len(transaction.told)
+    transaction.later(f"UPDATE counter SET value = {last} WHERE name = '{JOURNAL}'", ())
+    arrays.insert_columns(transaction, schema.journal, rows, {})
