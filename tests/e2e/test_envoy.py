@@ -104,10 +104,10 @@ async def test_when_a_gateway_is_killed_only_calls_in_its_hands_fail(
             await anext(each)
         for number in range(CALLERS):
             group.create_task(load.call(number))
-        await load.until(10)
+        await load.until(4)
         await asyncio.to_thread(proxied.mesh.kill, GATEWAYS[0])
         load.killed = True
-        await load.until(20)
+        await load.until(8)
         load.ended = True
         # Those that hung on the killed one go on where they stood, on the other.
         begun = await user.launch("after", workers=0)

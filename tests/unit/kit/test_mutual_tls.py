@@ -76,14 +76,16 @@ def conductor(identity: Identity) -> serving.Parts:
     return parts
 
 
-async def ask(channel: grpc.aio.Channel) -> health_pb2.HealthCheckResponse.ServingStatus.ValueType:
+async def ask(
+    channel: grpc.aio.Channel, *metadata: tuple[str, str]
+) -> health_pb2.HealthCheckResponse.ServingStatus.ValueType:
     call = channel.unary_unary(
         "/inner.Inner/Check",
         request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
         response_deserializer=health_pb2.HealthCheckResponse.FromString,
     )
     answer: health_pb2.HealthCheckResponse = await call(
-        health_pb2.HealthCheckRequest(), timeout=5.0
+        health_pb2.HealthCheckRequest(), timeout=5.0, metadata=metadata
     )
     return answer.status
 
@@ -106,6 +108,28 @@ async def test_a_caller_of_another_role_is_refused_by_name(ours: Certificates) -
             health = health_pb2_grpc.HealthStub(channel)
             answer = await health.Check(health_pb2.HealthCheckRequest())
             assert answer.status == health_pb2.HealthCheckResponse.SERVING
+
+
+async def test_who_comes_through_envoy_is_known_by_what_envoy_saw(ours: Certificates) -> None:
+    def seen(role: str) -> tuple[str, str]:
+        return (
+            "x-forwarded-client-cert",
+            f"Hash=0ab;URI=spiffe://savanna/{role}",
+        )
+
+    parts = conductor(ours.identity("conductor"))
+    async with serving.running([parts]):
+        envoy = Peer(ours.identity("envoy"), "conductor")
+        async with connect(parts.addresses[0], peer=envoy) as channel:
+            assert await ask(channel, seen("engine")) == health_pb2.HealthCheckResponse.SERVING
+            with pytest.raises(errors.PermissionDenied, match=r"certificate says plugin"):
+                await ask(channel, seen("plugin"))
+            with pytest.raises(errors.PermissionDenied, match=r"certificate says envoy"):
+                await ask(channel)
+        liar = Peer(ours.identity("plugin"), "conductor")
+        async with connect(parts.addresses[0], peer=liar) as channel:
+            with pytest.raises(errors.PermissionDenied, match=r"certificate says plugin"):
+                await ask(channel, seen("engine"))
 
 
 async def test_a_service_of_another_role_is_not_taken_for_the_one_that_was_meant(

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 log = logs.get_logger(__name__)
 
 _SPIFFE = "spiffe://savanna/"
+_PROXY = "envoy"
+FORWARDED = "x-forwarded-client-cert"
+"""In it a proxy tells of the certificate that it was shown, and drops what its callers claim."""
+
 _LOOK_SECONDS = 1.0
 """How often the files are looked at, at most."""
 
@@ -140,6 +144,20 @@ def role_of(names: Iterable[str | bytes]) -> str:
         if name.startswith(_SPIFFE):
             return name.removeprefix(_SPIFFE)
     return ""
+
+
+def caller_of(names: Iterable[str | bytes], forwarded: str) -> str:
+    """Give the role of who calls, "" when there is none: that of the peer, and where the peer is
+    Envoy, the one that it has seen in the certificate of its own caller.
+
+    ``forwarded`` is the header, as Envoy writes it: "Hash=...;URI=spiffe://savanna/engine".
+    """
+    role = role_of(names)
+    if role != _PROXY:
+        return role
+    seen = forwarded.rpartition(",")[2].split(";")
+    uris = [each.removeprefix("URI=") for each in seen if each.startswith("URI=")]
+    return role_of(uris) or role
 
 
 def server_name(role: str) -> str:

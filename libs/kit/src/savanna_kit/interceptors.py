@@ -19,7 +19,7 @@ from grpc.aio import ServerInterceptor, UnaryUnaryClientInterceptor
 
 from savanna_kit import context as request_context
 from savanna_kit import errors, logs, measured, metrics, status, telemetry
-from savanna_kit.identity import role_of
+from savanna_kit.identity import FORWARDED, caller_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
@@ -111,7 +111,7 @@ async def _errors_mapped(call: Call, context: Context) -> AsyncIterator[None]:
 @asynccontextmanager
 async def _allowed(call: Call, context: Context) -> AsyncIterator[None]:
     if call.callers:
-        role = role_of(context.peer_identities() or ())
+        role = caller_of(context.peer_identities() or (), call.metadata.get(FORWARDED, ""))
         if role not in call.callers:
             log.warning("caller_refused", method=call.method, role=role, peer=context.peer())
             raise errors.PermissionDenied(
