@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 BIN := .venv/bin
-CODE := libs services plugins tests bench tools/setup tools/protos tools/spark_jar tools/settings_page tools/demo tools/sim tools/model tools/dist tools/chaos
+CODE := libs services plugins tests bench tools/setup tools/protos tools/spark_jar tools/settings_page tools/metrics_page tools/demo tools/sim tools/model tools/dist tools/chaos
 
 .PHONY: help setup lock protos fmt lint types test check sim model chaos demo docs bench-launch bench-api bench-tasks bench-retention bench-watch dist clean
 
@@ -29,6 +29,7 @@ lint: ## Format, lint, floors, protos; generated code and pages up to date
 	@$(BIN)/buf lint && $(BIN)/buf format -d --exit-code >/dev/null
 	@$(BIN)/python tools/protos --check
 	@$(BIN)/python tools/settings_page --check
+	@$(BIN)/python tools/metrics_page --check
 
 types: ## mypy, strict
 	@$(BIN)/mypy --no-error-summary
@@ -66,8 +67,9 @@ bench-retention: setup ## Measure a launch beside a million finished tasks (ARGS
 bench-watch: setup ## Measure how soon users see what engines did (ARGS="--help" says what can be chosen)
 	@$(BIN)/python -m bench.watch $(ARGS)
 
-docs: ## Generate docs/settings.md
+docs: ## Generate docs/settings.md and docs/metrics.md
 	@$(BIN)/python tools/settings_page
+	@$(BIN)/python tools/metrics_page
 
 dist: setup ## Build the wheels of all members into dist/
 	@$(BIN)/python tools/dist

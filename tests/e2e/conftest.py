@@ -7,12 +7,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.databases import fresh_database
-from tests.e2e.meshes import simulated_mesh
+from tests.e2e.meshes import QUICK, simulated_mesh
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from savanna_all_in_one.mesh import Mesh
+
+MEASURED = {
+    kind: {**QUICK.get(kind, {}), "METRICS_ADDRESS": "127.0.0.1:0"}
+    for kind in ("CONDUCTOR", "SCHEDULER", "ENGINE", "API")
+}
 
 
 @pytest.fixture(scope="package", params=["sqlite", "postgresql"])
@@ -23,6 +28,6 @@ def mesh(
     folder = tmp_path_factory.mktemp("mesh")
     with (
         fresh_database(request, request.param, folder) as database_url,
-        simulated_mesh(folder, database_url) as mesh,
+        simulated_mesh(folder, database_url, MEASURED) as mesh,
     ):
         yield mesh

@@ -98,6 +98,28 @@ def test_the_page_of_settings_is_up_to_date() -> None:
     assert (checked.returncode, checked.stderr) == (0, "")
 
 
+def test_the_page_of_metrics_is_up_to_date_and_leaves_none_out() -> None:
+    tool = [sys.executable, str(ROOT / "tools" / "metrics_page"), "--check"]
+    checked = subprocess.run(tool, capture_output=True, text=True, timeout=60, check=False)
+    assert (checked.returncode, checked.stderr) == (0, "")
+    page = (ROOT / "docs" / "metrics.md").read_text()
+    told = re.findall(r"^\| `(savanna_\w+)` \|", page, re.M)
+    sources = [*ROOT.glob("services/*/src/*/*.py"), *ROOT.glob("libs/*/src/*/*.py")]
+    declaration = re.compile(r'(?:Gauge|Total|Counter|Histogram)\(\s*"(\w+)"')
+    declared = [each for path in sources for each in declaration.findall(path.read_text())]
+    assert sorted(told) == sorted(declared)
+
+
+def test_every_metric_that_a_page_names_is_declared() -> None:
+    page = (ROOT / "docs" / "metrics.md").read_text()
+    declared = set(re.findall(r"^\| `(savanna_\w+)` \|", page, re.M))
+    howto = (ROOT / "docs" / "howto" / "read-the-status.md").read_text()
+    named = {
+        re.sub(r"_(?:bucket|count|sum)$", "", each) for each in re.findall(r"savanna_\w+", howto)
+    }
+    assert named - declared - {"savanna_"} == set()
+
+
 def test_every_service_has_its_settings_on_the_page() -> None:
     sources = [*ROOT.glob("services/*/src/**/*.py"), *ROOT.glob("plugins/*/src/**/*.py")]
     prefixes = {
