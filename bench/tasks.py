@@ -244,16 +244,20 @@ def _crowds(found: Sequence[Found]) -> Table:
     return table
 
 
-def beside(peers: Sequence[Peer], found: Found, scale: float) -> Table:
-    """Measure other systems, and write them down beside what was found of Savanna."""
-    savanna = {
-        run.workload.title[:2]: ratios.Reference(run.rate, 1000 * sum(run.cpu.values()) / run.tasks)
-        for run in found.runs
-    }
-    outcomes = [
-        outcome for peer in peers for outcome in measure_peer(peer, list(savanna), scale=scale)
-    ]
-    return ratios.table(outcomes, savanna, found.database)
+def beside(peers: Sequence[Peer], wanted: Sequence[Workload], database: str, scale: float) -> Table:
+    """Measure other systems, each right after Savanna did the same: machines have moods."""
+    pairs = []
+    for peer in peers:
+        shared = [each for each in wanted if each.title[:2] in peer.sizes]
+        runs = asyncio.run(measure(database, shared, crowd=0)).runs
+        savanna = {run.workload.title[:2]: _reference(run) for run in runs}
+        outcomes = measure_peer(peer, list(savanna), scale=scale)
+        pairs += [(outcome, savanna[outcome.workload]) for outcome in outcomes]
+    return ratios.table(pairs, database)
+
+
+def _reference(run: Run) -> ratios.Reference:
+    return ratios.Reference(run.rate, 1000 * sum(run.cpu.values()) / run.tasks)
 
 
 def quantile(waits: Sequence[float], part: float) -> float | None:
@@ -284,7 +288,7 @@ def main() -> int:
     ]
     print(report(found), flush=True)
     if peers:
-        print(beside(peers, found[-1], given.scale))
+        print(beside(peers, wanted, given.database[-1], given.scale))
     return 0
 
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,6 +47,9 @@ class Outcome:
     """CPU seconds of all its processes and of its database."""
 
     problem: str = ""
+
+    load: float = field(default_factory=lambda: os.getloadavg()[0])
+    """How busy the machine was when it had ended, in processes."""
 
     @property
     def rate(self) -> float:
