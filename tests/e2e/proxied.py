@@ -1,7 +1,9 @@
-"""A mesh in which every call goes through the real Envoy: users' and the services' own."""
+"""A mesh in which every call goes through the real Envoy, users' and the services' own, and
+everything inside of it speaks mutual TLS."""
 
 from __future__ import annotations
 
+import datetime
 import json
 import tempfile
 from contextlib import contextmanager
@@ -10,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from savanna_all_in_one.mesh import Mesh, MeshPlan
+from savanna_manage.certificates import ROLES, make_authority, make_leaf
 from tests.e2e.meshes import QUICK, free_port
 from tests.envoy import running
 
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 GATEWAYS = ("api-1", "api-2")
+DOORS = ("conductor", "scheduler", "engine", "plugin")
+"""Roles that are called through Envoy inside of the mesh."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,15 @@ class ProxiedPlan(MeshPlan):
                 "engines": self._entry("engine", [self.address("engine-1")]),
                 "plugins": {"fake": self._entry("plugin", [self.address("plugin-fake")])},
             },
+            "tls": {
+                name: str(self.folder / "tls" / file)
+                for name, file in (
+                    ("authority", "ca.pem"),
+                    ("certificate", "envoy.pem"),
+                    ("key", "envoy.key"),
+                )
+            },
+            "folder": str(self.folder),
             "access_log": str(log),
         }
 
@@ -114,12 +128,20 @@ def proxied_mesh(folder: Path, database_url: str) -> Iterator[Proxied]:
             plugins=("fake",),
             engines=1,
             settings=QUICK,
+            certificates=folder / "tls",
             rests={each: f"127.0.0.1:{free_port()}" for each in GATEWAYS},
-            doors={
-                each: f"unix:{sockets}/envoy-{each}"
-                for each in ("conductor", "scheduler", "engine", "plugin")
-            },
+            doors={each: f"unix:{sockets}/envoy-{each}" for each in DOORS},
         )
         log = folder / "access.log"
+        _certify(folder / "tls")
         with running(folder, plan.description(log)), Mesh(plan) as mesh:
             yield Proxied(mesh, log)
+
+
+def _certify(folder: Path) -> None:
+    """Make a certificate for each role; that of Envoy also names those that it stands for."""
+    now = datetime.datetime.now(datetime.UTC)
+    authority = make_authority(folder, days=2, now=now)
+    for role in ROLES:
+        hosts = [f"{each}.savanna" for each in DOORS] if role == "envoy" else []
+        make_leaf(folder, authority, role, days=1, now=now, hosts=hosts)

@@ -79,10 +79,10 @@ async def _logged(proxied: Proxied) -> None:
     assert TRACE in post["traceparent"]
     assert post["request_id"].startswith("req-")
     assert post["upstream_host"] in proxied.rests
-    for listener, method in (
-        ("grpc", "CreateCluster"),
-        ("conductor", "CreateCluster"),
-        ("plugins-fake", "Plan"),
+    for listener, method, caller in (
+        ("grpc", "CreateCluster", None),
+        ("conductor", "CreateCluster", "spiffe://savanna/api"),
+        ("plugins-fake", "Plan", "spiffe://savanna/engine"),
     ):
         (call, *_) = (each for each in proxied.logged(listener) if each["path"].endswith(method))
         assert TRACE in call["traceparent"], call
@@ -90,6 +90,7 @@ async def _logged(proxied: Proxied) -> None:
         # The client gives each write a key, and says it where a proxy can see it.
         assert call["route"] == ("ask" if method == "Plan" else "keyed-write")
         assert call["request_id"].startswith("req-")
+        assert call.get("caller") == caller
     assert proxied.logged("engines")
     # The stream of the engine lasts, and is told when it ends: that tasks were done is its work.
 
