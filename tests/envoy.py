@@ -14,15 +14,18 @@ import yaml
 from savanna_manage.envoy.trial import program
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 COMMAND = str(Path(sys.executable).parent / "savanna-manage")
 SECONDS = 20.0
 
 
 @contextmanager
-def running(folder: Path, description: dict[str, Any]) -> Iterator[Path]:
-    """Run Envoy in front of what a description names; gives Envoy's own log."""
+def running(
+    folder: Path, description: dict[str, Any], *, inside: Sequence[str] = ()
+) -> Iterator[Path]:
+    """Run Envoy in front of what a description names, by another command if one is given; gives
+    Envoy's own log."""
     mesh, bootstrap, log = folder / "mesh.yaml", folder / "envoy.yaml", folder / "envoy.log"
     mesh.write_text(yaml.safe_dump(description))
     subprocess.run(
@@ -34,7 +37,7 @@ def running(folder: Path, description: dict[str, Any]) -> Iterator[Path]:
     ]
     with log.open("wb") as out:
         process = subprocess.Popen(
-            [program(), *words], stdin=subprocess.DEVNULL, stdout=out, stderr=out
+            [*inside, program(), *words], stdin=subprocess.DEVNULL, stdout=out, stderr=out
         )
     try:
         deadline = time.monotonic() + SECONDS

@@ -71,6 +71,10 @@ class MeshPlan:
             "api",
         ]
 
+    def command(self, name: str) -> list[str]:
+        """Give the words that start a process."""
+        return [_command(name)]
+
     def environment(self, name: str) -> dict[str, str]:
         """Give the settings of one process, as variables."""
         kind = _kind(name)
@@ -160,9 +164,10 @@ class Mesh:
 
         Raises ``Unavailable`` with what the conductor's command says when it can not be.
         """
+        conductor = next(each for each in self.plan.names() if role_of(each) == "conductor")
         done = subprocess.run(
             [_command("conductor"), "migrate"],
-            env={**os.environ, **self.plan.environment("conductor")},
+            env={**os.environ, **self.plan.environment(conductor)},
             capture_output=True,
             text=True,
             timeout=START_SECONDS,
@@ -175,7 +180,7 @@ class Mesh:
         """Start a process, with further variables; it need not serve yet."""
         with self.log(name).open("ab") as log:
             self._processes[name] = subprocess.Popen(
-                [_command(name)],
+                self.plan.command(name),
                 env={**os.environ, **self.plan.environment(name), **(further or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=log,

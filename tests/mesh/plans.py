@@ -1,0 +1,217 @@
+"""A whole mesh: several of each service, each in its own network, mutual TLS, Envoy between."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from savanna_all_in_one.mesh import Mesh, MeshPlan
+from savanna_client import Client, Tls
+from savanna_engine.cloud.local.driver import purge
+from savanna_manage.certificates import ROLES, make_authority, make_leaf
+from tests.e2e.meshes import QUICK
+from tests.envoy import running
+from tests.mesh.networks import Networks, networks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+TOKEN = "an-operator-of-the-mesh"
+ENVOY = "envoy"
+_PORTS = {"conductor": 8388, "scheduler": 8389, "engine": 8390, "plugin": 8395, "api": 8387}
+_REST, _SIMULATOR = 8386, 8396
+_DOOR = 10_000
+"""Envoy listens for a service at its port and so much more, as in deploy/envoy."""
+
+_SECOND = 100
+
+
+@dataclass(frozen=True)
+class WholePlan(MeshPlan):
+    """Two gateways, conductors and schedulers, three engines."""
+
+    at: Mapping[str, str] = field(default_factory=dict)
+    """The address of each process, and of Envoy."""
+
+    nets: Networks = field(default_factory=Networks)
+    engines: int = 3
+    schedulers: int = 2
+    gateways: int = 2
+    conductors: int = 2
+
+    def names(self) -> list[str]:
+        """List the processes, in the order in which they are started."""
+        return names_of(self)
+
+    def address(self, name: str) -> str:
+        """Say where a service is reached, apart from Envoy."""
+        port = _SIMULATOR if name == "simulator" else _PORTS[role(name)]
+        # The plan below asks for kinds that have one process; here the first stands for all.
+        return f"{self.at.get(name) or self.at.get(f'{name}-1')}:{port}"
+
+    def door(self, name: str) -> str:
+        """Say where Envoy listens for a service; each scheduler has a door of its own."""
+        second = _SECOND if name in ("scheduler-2", "plugin-spark") else 0
+        return f"{self.at[ENVOY]}:{_PORTS[role(name)] + _DOOR + second}"
+
+    def command(self, name: str) -> list[str]:
+        """Give the words that start a process, in its own network."""
+        return [*self.nets.enter(name), *super().command(name)]
+
+    def environment(self, name: str) -> dict[str, str]:
+        """Give the settings of one process, as variables."""
+        plugins = json.dumps([self.door(f"plugin-{each}") for each in self.plugins])
+        conductor = self.door("conductor-1")
+        engines = [self.address(f"engine-{n}") for n in range(1, self.engines + 1)]
+        more = {
+            "scheduler": {
+                "SAVANNA_SCHEDULER_CONDUCTOR": conductor,
+                "SAVANNA_SCHEDULER_ADVERTISE": self.door(name) if role(name) == "scheduler" else "",
+            },
+            "engine": {
+                "SAVANNA_ENGINE_CONDUCTOR": conductor,
+                "SAVANNA_ENGINE_PLUGINS": plugins,
+                "SAVANNA_ENGINE_LOCAL_NETWORK": str(self.nets.hub),
+            },
+            "api": {
+                "SAVANNA_API_LISTEN": self.address(name),
+                "SAVANNA_API_REST_LISTEN": f"{self.at[name]}:{_REST}",
+                "SAVANNA_API_CONDUCTOR": conductor,
+                "SAVANNA_API_ENGINES": json.dumps(engines),
+                "SAVANNA_API_PLUGINS": plugins,
+                "FORWARDED_ALLOW_IPS": self.at[ENVOY],
+            },
+        }
+        return {**super().environment(name), **more.get(role(name), {})}
+
+    def description(self, log: Path) -> dict[str, Any]:
+        """Describe this mesh as ``savanna-manage envoy`` wants it."""
+        assert self.certificates is not None
+        tls = {
+            "certificate": str(self.certificates / "envoy.pem"),
+            "key": str(self.certificates / "envoy.key"),
+        }
+        gateways = [each for each in self.names() if role(each) == "api"]
+        return {
+            "services": {
+                "rest": {
+                    "listen": self.rest,
+                    "tls": tls,
+                    "at": [f"{self.at[each]}:{_REST}" for each in gateways],
+                },
+                "grpc": {
+                    "listen": self.grpc,
+                    "tls": tls,
+                    "at": [self.address(each) for each in gateways],
+                },
+                "conductor": {
+                    "listen": self.door("conductor-1"),
+                    "at": [self.address(each) for each in self.names() if "conductor" in each],
+                },
+                "schedulers": {
+                    each: {"listen": self.door(each), "at": self.address(each)}
+                    for each in self.names()
+                    if role(each) == "scheduler"
+                },
+                "plugins": {
+                    each: {
+                        "listen": self.door(f"plugin-{each}"),
+                        "at": [self.address(f"plugin-{each}")],
+                    }
+                    for each in self.plugins
+                },
+            },
+            "tls": {"authority": str(self.certificates / "ca.pem"), **tls},
+            "folder": str(self.folder),
+            "access_log": str(log),
+        }
+
+    def client(self) -> Client:
+        """Give a user who comes in by Envoy, not yet connected."""
+        assert self.certificates is not None
+        return Client(self.grpc, TOKEN, tls=Tls(self.certificates / "ca.pem"))
+
+
+def role(name: str) -> str:
+    """Name the kind of a process."""
+    return name.partition("-")[0]
+
+
+def names_of(plan: WholePlan) -> list[str]:
+    """List the processes of a plan."""
+    numbers = {
+        "conductor": plan.conductors,
+        "scheduler": plan.schedulers,
+        "engine": plan.engines,
+        "api": plan.gateways,
+    }
+    numbered = {
+        kind: [f"{kind}-{number}" for number in range(1, most + 1)]
+        for kind, most in numbers.items()
+    }
+    return [
+        *numbered["conductor"],
+        *(["simulator"] if plan.cloud == "simulated" else []),
+        *(f"plugin-{each}" for each in plan.plugins),
+        *numbered["scheduler"],
+        *numbered["engine"],
+        *numbered["api"],
+    ]
+
+
+@contextmanager
+def whole_mesh(folder: Path, database_url: str, **more: Any) -> Iterator[Mesh]:
+    """Run all of it: networks, certificates, Envoy, services; in the end nothing is left."""
+    with ExitStack() as stack:
+        nets = stack.enter_context(networks())
+        stack.callback(purge, folder / "hosts")
+        draft = WholePlan(
+            folder=folder, sockets=folder, database_url=database_url, nets=nets, **more
+        )
+        at = {each: nets.join(each) for each in (*draft.names(), ENVOY)}
+        plan = WholePlan(
+            folder=folder,
+            sockets=folder,
+            database_url=database_url,
+            rest=f"{at[ENVOY]}:{_REST + _DOOR}",
+            grpc=f"{at[ENVOY]}:{_PORTS['api'] + _DOOR}",
+            auth=f"tokens={_tokens(folder)}",
+            settings=QUICK,
+            certificates=_certificates(folder / "certificates", at[ENVOY]),
+            nets=nets,
+            at=at,
+            **more,
+        )
+        log = folder / "access.log"
+        stack.enter_context(running(folder, plan.description(log), inside=nets.enter(ENVOY)))
+        yield stack.enter_context(Mesh(plan))
+
+
+def _certificates(folder: Path, envoy: str) -> Path:
+    now = datetime.datetime.now(datetime.UTC)
+    authority = make_authority(folder, days=2, now=now)
+    stands_in_for = [f"{each}.savanna" for each in ("conductor", "scheduler", "plugin")]
+    for each in ROLES:
+        hosts = [envoy, *stands_in_for] if each == ENVOY else []
+        make_leaf(folder, authority, each, days=1, now=now, hosts=hosts)
+    return folder
+
+
+def _tokens(folder: Path) -> Path:
+    path = folder / "tokens.yaml"
+    entry = {
+        "token": TOKEN,
+        "user_id": "u",
+        "user_name": "anna",
+        "project_id": "default",
+        "project_name": "default",
+        "roles": ["admin", "member"],
+    }
+    path.write_text(yaml.safe_dump([entry]))
+    return path

@@ -1,0 +1,51 @@
+"""Two gateways, conductors, schedulers and plugins and three engines behind the real Envoy, under
+mutual TLS, each process in a network namespace of its own, with real Spark."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from savanna.cluster.v1.cluster_pb2 import Instance
+from savanna.operation.v1.operation_pb2 import Operation
+from tests.databases import fresh_database
+from tests.e2e.user import instances
+from tests.mesh.plans import WholePlan, whole_mesh
+from tests.spark import programs
+from tests.spark.user import BUSY, SparkUser
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from savanna_all_in_one.mesh import Mesh
+
+pytestmark = pytest.mark.timeout(BUSY)
+
+
+@pytest.fixture(scope="module")
+def mesh(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Mesh]:
+    folder = tmp_path_factory.mktemp("whole")
+    with (
+        fresh_database(request, "postgresql", folder) as url,
+        whole_mesh(folder, url, cloud="local", plugins=("fake", "spark")) as mesh,
+    ):
+        yield mesh
+
+
+async def test_a_spark_cluster_is_launched_through_the_whole_mesh_and_its_job_is_right(
+    mesh: Mesh,
+) -> None:
+    plan = mesh.plan
+    assert isinstance(plan, WholePlan)
+    async with plan.client() as client:
+        user = SparkUser(client)
+        cluster = await user.launch_spark("far-apart", workers=1)
+        assert {each.state for each in instances(cluster)} == {Instance.STATE_READY}
+        ended = await user.ended(await user.run(cluster, "PySpark", programs.SUM))
+        assert ended.state == "STATE_SUCCEEDED", ended.evidence
+        assert f"sum {sum(range(1000))}" in ended.output.splitlines()
+        gone = await user.delete("far-apart")
+        assert gone.state == Operation.STATE_SUCCEEDED, gone.failure
