@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _GROUPS = {
     "hosts of this machine": (
         "tests/spark/",
+        "tests/mesh/",
         "tests/e2e/test_nothing_left.py",
         "tests/e2e/test_savanna_all.py",
         "tests/e2e/test_demo.py",
@@ -28,7 +29,9 @@ _GROUPS = {
         "tests/e2e/test_bad_hosts.py",
         "tests/e2e/test_hundred_nodes.py",
         "tests/e2e/test_killed_engines.py",
+        "tests/e2e/test_metrics.py",
         "tests/e2e/test_one_trace.py",
+        "tests/e2e/test_orphans.py",
         "tests/e2e/test_status.py",
     ),
 }
