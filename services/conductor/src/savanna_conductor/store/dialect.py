@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ _IDLE_MILLISECONDS = 3_000
 _WRITER = 7_305_818_004_211_940_051
 """Number of the advisory lock that makes writers of all conductors one."""
 
+_PG_DISK_FULL = "53100"
 _HEAD = "SELECT value FROM counter WHERE name = 'journal'"
 _CLOCK = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 
@@ -182,6 +184,13 @@ def _roll_back(connection: Connection) -> None:
         driver.write(connection, "ROLLBACK")
     except DBAPIError:
         connection.invalidate()
+
+
+def is_full(error: DBAPIError) -> bool:
+    """Say whether the disk of the database takes nothing more."""
+    if isinstance(error.orig, sqlite3.Error):
+        return error.orig.sqlite_errorcode in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE)
+    return getattr(error.orig, "pgcode", "") == _PG_DISK_FULL
 
 
 def now(connection: Connection) -> int:

@@ -188,6 +188,8 @@ class Store:
             except DBAPIError as error:
                 if not _concerns_all(error):
                     raise
+                if dialect.is_full(error):
+                    raise _full(error) from error
                 log.warning("commit_unknown", error=str(error.orig))
                 raise Unavailable(
                     "the database did not confirm a commit, so it is not known whether it was "
@@ -236,9 +238,20 @@ def _concerns_all(error: Exception) -> bool:
 def _unavailable(error: DBAPIError) -> Exception:
     if not _concerns_all(error):
         return error
+    if dialect.is_full(error):
+        return _full(error)
     log.warning("database_unavailable", error=str(error.orig))
     return Unavailable(
         "the database does not answer; the conductor's log says why", reason="DATABASE_UNAVAILABLE"
+    )
+
+
+def _full(error: DBAPIError) -> Unavailable:
+    log.error("database_full", error=str(error.orig))
+    return Unavailable(
+        "the disk of the database is full, and nothing of this was stored: make room on it, then "
+        "ask again; what was stored before is there",
+        reason="DATABASE_FULL",
     )
 
 
