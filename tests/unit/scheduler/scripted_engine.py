@@ -83,6 +83,10 @@ class ScriptedEngine:
         self.running.pop(key, None)
         return attempt
 
+    async def say(self, request: stream.ConnectRequest) -> None:
+        """Say something else."""
+        await self._call.write(request)
+
     async def wait_for(self, happened: Callable[[], bool]) -> None:
         """Wait until something is so."""
         async with asyncio.timeout(_WAIT), self._news:

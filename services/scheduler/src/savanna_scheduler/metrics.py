@@ -7,19 +7,19 @@ from savanna_kit.metrics import COUNTS, Counter, Gauge, Histogram, Total
 OPERATIONS = Gauge("savanna_scheduler_operations", "Operations that it owns.")
 READY_TASKS = Gauge(
     "savanna_scheduler_ready_tasks",
-    "Tasks that lack nothing but an engine, by pool.",
+    "Tasks that lack nothing but an engine, or a share of what is scarce, by pool.",
     labels=("pool",),
 )
 OLDEST_READY_SECONDS = Gauge(
     "savanna_scheduler_oldest_ready_seconds",
-    "For how long the oldest task of a project has lacked nothing but an engine; of the 50 projects"
-    " that wait longest.",
+    "For how long the oldest task of a project has been ready in this way; of the 50 projects that "
+    "wait longest.",
     labels=("project",),
 )
 ENGINES = Gauge(
     "savanna_scheduler_engines",
-    "Engines that it knows: connected, leaving (they take nothing more), or silent (with work in "
-    "their hands, and no stream).",
+    "Engines that it knows: connected, drained (work was lost with them again and again), leaving "
+    "(they take nothing more), or silent (with work in their hands, and no stream).",
     labels=("state",),
 )
 SLOTS = Gauge(

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
     from savanna_kit.metrics import Gauge
+    from savanna_scheduler.core.sessions import Session
     from savanna_scheduler.incarnation import Incarnation
     from savanna_scheduler.service import SchedulerService
 
@@ -59,11 +60,17 @@ def oldest_ready(incarnation: Incarnation) -> Values:
 
 def engines(incarnation: Incarnation) -> Values:
     """Count engines by what they are up to."""
-    states = [
-        ("silent" if not each.connected else "leaving" if each.leaving else "connected",)
-        for each in incarnation.core.sessions
-    ]
-    return {("connected",): 0, ("leaving",): 0, ("silent",): 0, **_counted(states)}
+    sessions = incarnation.core.sessions
+
+    def state(each: Session) -> str:
+        if not each.connected:
+            return "silent"
+        if each.leaving:
+            return "leaving"
+        return "drained" if each.id in sessions.drained else "connected"
+
+    none: Values = {(name,): 0 for name in ("connected", "drained", "leaving", "silent")}
+    return {**none, **_counted((state(each),) for each in sessions)}
 
 
 def slots(incarnation: Incarnation) -> Values:
