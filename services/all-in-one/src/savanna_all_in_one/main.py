@@ -82,9 +82,7 @@ async def _serve(given: AllSettings, folder: DataFolder) -> None:
             )
             sys.stdout.flush()
 
-        await serving.serve(
-            parts, name=_NAME, metrics_address=given.metrics_address, ready=ready
-        )
+        await serving.serve(parts, name=_NAME, metrics_address=given.metrics_address, ready=ready)
 
 
 def _purge(path: Path) -> None:
