@@ -5,7 +5,9 @@ They outlive engines and are found again by their files.
 
 from __future__ import annotations
 
+import errno
 import shutil
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,11 +24,13 @@ from savanna_engine.cloud.local.hosts import choose_hosts
 from savanna_engine.cloud.local.records import Records
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from savanna.cluster.v1 import cloud_pb2
     from savanna_engine.cloud.base import ClusterOrder, ServerOrder
     from savanna_engine.cloud.local.records import HostRecord
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class LocalCloud:
@@ -68,7 +72,7 @@ class LocalCloud:
     def create_server(self, order: ServerOrder) -> Server:
         """Make a host, or find the one of this instance id; what an interrupted make left is
         removed first."""
-        with self._records.begun(order.instance_id) as folder:
+        with _room(self._records.root), self._records.begun(order.instance_id) as folder:
             record = self._records.read(order.instance_id)
             if record is not None and _alive(record):
                 return self._server(record)
@@ -208,6 +212,20 @@ class LocalCloud:
             deployment_id=reserved.deployment_id if reserved else "",
             made_at=_moment(reserved.made_at) if reserved else None,
         )
+
+
+@contextmanager
+def _room(root: Path) -> Iterator[None]:
+    """Say what to do about a full disk; what was begun there is removed by the next try, or by the
+    host's end."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise CloudUnavailable(
+            f"the disk of the local cloud's folder {root} is full: make room on it, then try again"
+        ) from error
 
 
 def _alive(record: HostRecord) -> bool:

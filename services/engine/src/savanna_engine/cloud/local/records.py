@@ -206,7 +206,7 @@ class Records:
         with self.locked(folder):
             lines = path.read_text().splitlines() if path.exists() else ["127.0.0.1 localhost"]
             kept = [line for line in lines if line.split()[-1] != name]
-            path.write_text("\n".join([*kept, f"{address} {name}"]) + "\n")
+            _overwrite(path, "\n".join([*kept, f"{address} {name}"]) + "\n")
         return path
 
     def forget_cluster(self, cluster_id: str) -> None:
@@ -233,6 +233,13 @@ def _lock_made(folder: Path) -> int:
         if os.fstat(descriptor).st_nlink:
             return descriptor
         os.close(descriptor)
+
+
+def _overwrite(path: Path, text: str) -> None:
+    """Write a file without emptying it first: on a full disk the others keep their lines."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT, 0o644), "w") as stream:
+        stream.write(text)
+        stream.truncate()
 
 
 def write_atomically(path: Path, text: str) -> None:
