@@ -66,6 +66,10 @@ class Battle:
         self._mesh = given.mesh
         self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._dealt = 0
+        self._under_way: set[int] = set()
+        self._crossed: set[int] = set()
+        """Blows that began while another had not been recovered from."""
+
         self._pending: set[asyncio.Task[None]] = set()
         self._began = time.time()
 
@@ -100,7 +104,13 @@ class Battle:
             self.tell(str(blow))
             self.met[str(blow.kind)] += 1
             self.kills += blow.kind in KILLS
-            await deal(blow, number)
+            if self._under_way:
+                self._crossed.add(number)
+            self._under_way.add(number)
+            try:
+                await deal(blow, number)
+            finally:
+                self._under_way.remove(number)
 
     # Blows.
 
@@ -115,7 +125,6 @@ class Battle:
 
     async def _crash(self, blow: Blow, number: int) -> None:
         """Have the victim begin anew with a crash point before it, and die there."""
-        del number
         self._end(blow.victim)
         at = {"SAVANNA_CRASH_AT": f"{blow.point}:{blow.passes}"}
         self._mesh.start(blow.victim, {**at, "SAVANNA_CRASH_ON_PURPOSE": "yes"})
@@ -126,7 +135,9 @@ class Battle:
         if self._mesh.has_ended(blow.victim):
             self.met[blow.point] += 1
         self._end(blow.victim)
-        await self._start(blow.victim)
+        measures = await self._measures(blow.victim)
+        async with self._measured(measures, time.time(), number):
+            await self._start(blow.victim)
 
     async def _lead_to(self, victim: str) -> None:
         """Cut the lines to the victim's peers: their callers went there when it died, and would
@@ -139,11 +150,7 @@ class Battle:
                 line.cut()
 
     async def _freeze(self, blow: Blow, number: int) -> None:
-        measures = [
-            (f"{name}, frozen", seen)
-            for name, seen in await self._measures(blow.victim)
-            if name in ("engine", "scheduler")
-        ]
+        measures = [(f"{name}, frozen", seen) for name, seen in await self._measures(blow.victim)]
         process = self._mesh.pid(blow.victim)
         frozen = time.time()
         async with self._measured(measures, frozen, number):
@@ -258,7 +265,8 @@ class Battle:
             self.tell(f"{name} has not recovered in a minute")
             self.complaints.append(f"END {name} did not recover in a minute")
             return
-        sample = Sample(name, recovered - struck, alone=number == self._dealt)
+        is_alone = number == self._dealt and number not in self._crossed
+        sample = Sample(name, recovered - struck, alone=is_alone)
         self.tell(f"{name} recovered in {sample.seconds:.2f} s")
         self.samples.append(sample)
 

@@ -24,7 +24,15 @@ class Total:
 
     def __init__(self, mode: str, lease: float) -> None:
         self._mode = mode
-        self._aims = {"api": 2.0, "conductor": 2.0, "engine": lease + 2.0, "scheduler": lease + 2.0}
+        taken_over = lease + 2.0
+        self._aims = {
+            "api": 2.0,
+            "conductor": 2.0,
+            "engine": taken_over,
+            "engine, frozen": taken_over,
+            "scheduler": taken_over,
+            "scheduler, frozen": taken_over,
+        }
         self._rounds = 0
         self._faults: Counter[Fault] = Counter()
         self._met: Counter[str] = Counter()
@@ -99,7 +107,7 @@ class Total:
         for role, samples in sorted(by_role.items()):
             times = [each.seconds for each in samples]
             alone = [each.seconds for each in samples if each.alone]
-            aim = self._aims.get(role.partition(",")[0])
+            aim = self._aims.get(role)
             lines.append(
                 f"  {role:<24} {len(times):4} {_share(times, 0.5)} {_share(times, 0.99)}"
                 f" {_share(times, 1.0)}       {len(alone):4} {_share(alone, 0.5)}"
