@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from savanna_engine.attempt_log import AttemptLog
@@ -11,7 +12,7 @@ from savanna_kit.clock import ManualClock
 from tests.unit.engine.attempts import Hands, assignment, settle
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from savanna.scheduler.v1 import scheduler_service_pb2 as stream
 
 
 def told(path: Path) -> list[tuple[str, str, int, str]]:
@@ -71,3 +72,21 @@ async def test_engines_may_share_a_file(tmp_path: Path) -> None:
         ("begin", "t1"),
         ("end", "t1"),
     ]
+
+
+async def test_an_attempt_that_can_not_be_told_is_not_begun_and_fails_with_what_to_do() -> None:
+    log = AttemptLog(Path("/dev/full"), "engine-1")
+    hands = Hands()
+    said: list[stream.ConnectRequest] = []
+    session = Session(hands.runner, ManualClock(), log)
+    session.attach(said.append)
+
+    session.begin([assignment()])
+    await settle()
+
+    [result] = [each for message in said for each in message.done.results]
+    assert "No space left on device" in result.failed.message
+    assert "make room" in result.failed.message
+    assert result.failed.retryable
+    assert hands.noted == []
+    log.close()

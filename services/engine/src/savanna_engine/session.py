@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from savanna_kit import logs
 from savanna_kit.clock import Clock, SystemClock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from savanna_engine.attempt_log import AttemptLog
     from savanna_engine.runner import Runner
@@ -135,8 +136,9 @@ class Session:
             if isinstance(command, core.Start):
                 self._start(command.assignment)
             elif isinstance(command, core.Stop):
-                if self._attempts is not None:
-                    self._attempts.stop(self.id, command.ref)
+                with _told():
+                    if self._attempts is not None:
+                        self._attempts.stop(self.id, command.ref)
                 self._tasks[command.ref.task_id, command.ref.epoch].cancel()
             else:
                 for sink in self._sinks:
@@ -144,18 +146,42 @@ class Session:
 
     def _start(self, assignment: stream.Assignment) -> None:
         ref = assignment.attempt
-        if self._attempts is not None:
-            self._attempts.begin(self.id, assignment)
-        task = asyncio.create_task(self._runner.attempt(assignment))
+        attempt = self._runner.attempt
+        try:
+            if self._attempts is not None:
+                self._attempts.begin(self.id, assignment)
+        except OSError as error:
+            attempt = partial(_not_begun, error)
+        task = asyncio.create_task(attempt(assignment))
         self._tasks[ref.task_id, ref.epoch] = task
         task.add_done_callback(partial(self._ended, ref))
 
     def _ended(self, ref: stream.AttemptRef, task: asyncio.Task[stream.Result]) -> None:
         del self._tasks[ref.task_id, ref.epoch]
         result = _result(ref, task)
-        if self._attempts is not None:
-            self._attempts.end(self.id, result)
+        with _told():
+            if self._attempts is not None:
+                self._attempts.end(self.id, result)
         self._do(self._core.ended(result, self.now()))
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Go on when the file of attempts takes nothing more: what has begun there and has no end is
+    not known."""
+    try:
+        yield
+    except OSError as error:
+        log.error("attempt_not_told", error=str(error))
+
+
+async def _not_begun(error: OSError, assignment: stream.Assignment) -> stream.Result:
+    message = (
+        f"'{assignment.key}' was not begun: the engine's file of attempts can not be written "
+        f"({error}); make room on its disk, then try again"
+    )
+    failure = Failure(reason="INTERNAL", message=message, retryable=True)
+    return stream.Result(attempt=assignment.attempt, failed=failure)
 
 
 def _result(ref: stream.AttemptRef, task: asyncio.Task[stream.Result]) -> stream.Result:
