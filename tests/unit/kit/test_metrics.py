@@ -77,7 +77,9 @@ async def test_without_an_address_nothing_is_served() -> None:
         assert (where, metrics.is_on()) == ("", False)
 
 
-@pytest.mark.parametrize("address", ["{taken}", "127.0.0.1:many", "203.0.113.1:9100"])
+@pytest.mark.parametrize(
+    "address", ["{taken}", "127.0.0.1:many", "203.0.113.1:9100", ":9100", "9100"]
+)
 async def test_an_address_that_can_not_be_used_is_named(address: str) -> None:
     async with metrics.endpoint("127.0.0.1:0", "test") as taken:
         wanted = address.format(taken=taken)

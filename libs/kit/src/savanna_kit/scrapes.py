@@ -51,6 +51,9 @@ async def served(address: str, service: str, metrics: Iterable[Metric[Any]]) -> 
     registry = _Registry(asyncio.get_running_loop())
     host, _, port = address.rpartition(":")
     try:
+        if not host:
+            # It would be every address of this machine.
+            raise ValueError(address)
         server, thread = start_http_server(int(port), host.strip("[]"), registry)
     except (OSError, ValueError, OverflowError) as error:
         raise errors.FailedPrecondition(
