@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import json
+import re
+import sqlite3
 import uuid
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import psycopg2.extensions  # type: ignore[import-untyped]  # it has no types
 import pytest
-from sqlalchemy import Engine, event, text
+from sqlalchemy import event, text
+from sqlalchemy.pool import Pool
 
 from savanna.conductor.v1 import cluster_service_pb2 as pb
+from savanna.conductor.v1 import execution_service_pb2 as execution
 from savanna.conductor.v1 import facts_service_pb2
 from tests.unit.conductor.conftest import PROJECT, Conductor, new_owner
 from tests.unit.conductor.test_journal import history, told
@@ -24,12 +27,52 @@ if TYPE_CHECKING:
 
     from savanna_conductor.settings import ConductorSettings
 
+
 GROWING = {"operation", "task", "journal", "task_archive", "journal_archive", "job", "instance"}
 """Tables with a row for everything that ever was."""
 
+_ONE = re.compile(r"(?:[^';]|'[^']*')+")
+"""One of several statements that are sent together."""
 
-Asked = dict[str, Any]
-"""Statements with the values of one time that they were asked."""
+_VALUES = re.compile(r"'[^']*'|\b\d+\b|x'[0-9a-f]*'", re.IGNORECASE)
+
+
+class Asked:
+    """What is asked of databases from now on, as it reaches them, once of each kind."""
+
+    def __init__(self) -> None:
+        self.statements: dict[str, str] = {}
+
+    def forget(self) -> None:
+        self.statements.clear()
+
+    def note(self, statement: str) -> None:
+        for each in map(str.strip, _ONE.findall(statement)):
+            if each.partition(" ")[0] in ("SELECT", "UPDATE", "DELETE", "WITH"):
+                self.statements[_VALUES.sub("?", each)] = each
+
+    def connected(self, connection: Any, record: object) -> None:
+        """Listen to a new connection: the driver's own, for some statements go to it directly."""
+        del record
+        if isinstance(connection, sqlite3.Connection):
+            connection.set_trace_callback(self.note)
+            return
+        note = self.note
+
+        class Cursor(psycopg2.extensions.cursor):
+            def execute(self, query: Any, values: Any = None) -> None:
+                note(self.mogrify(query, values).decode())
+                super().execute(query, values)
+
+        connection.cursor_factory = Cursor
+
+
+@pytest.fixture
+def asked() -> Iterator[Asked]:
+    it = Asked()
+    event.listen(Pool, "connect", it.connected)
+    yield it
+    event.remove(Pool, "connect", it.connected)
 
 
 @pytest.fixture
@@ -38,30 +81,12 @@ def keeper(settings: ConductorSettings) -> Iterator[Keeper]:
         yield it
 
 
-@contextmanager
-def noting() -> Iterator[Asked]:
-    """Note what is asked of any database."""
-    asked: Asked = {}
-
-    def note(*given: Any) -> None:
-        _, _, statement, values, _, many = given
-        if statement.split(None, 1)[0] in ("SELECT", "UPDATE", "DELETE", "WITH"):
-            asked[statement] = values[0] if many else values
-
-    event.listen(Engine, "before_cursor_execute", note)
-    try:
-        yield asked
-    finally:
-        event.remove(Engine, "before_cursor_execute", note)
-
-
-def scans(connection: Connection, statement: str, values: Any) -> list[str]:
+def scans(connection: Connection, statement: str) -> list[str]:
     """Give the growing tables that a statement looks through from one end to the other."""
     if connection.dialect.name == "postgresql":
-        plan = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {statement}", values).scalar_one()
-        found = plan if isinstance(plan, list) else json.loads(plan)
+        found = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {statement}").scalar_one()
         return list(_unguided(found[0]["Plan"]))
-    steps = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
+    steps = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}")
     words = [row.detail.split() for row in steps]
     return [each[1] for each in words if each[0] == "SCAN" and each[1] in GROWING]
 
@@ -99,6 +124,8 @@ async def launched_and_watched(conductor: Conductor) -> None:
         pb.DeleteClusterRequest(name=pb.OwnedName(project_id=PROJECT, id=done.cluster_id))
     )
     await owner.claim()
+    gone = execution.ReleaseSchedulerRequest(scheduler_id=owner.scheduler_id)
+    await conductor.execution.ReleaseScheduler(gone)
 
 
 async def test_what_is_stored_later_comes_later_in_an_index(conductor: Conductor) -> None:
@@ -114,20 +141,20 @@ async def test_what_is_stored_later_comes_later_in_an_index(conductor: Conductor
 
 
 async def test_no_question_of_a_launch_looks_through_all_there_is(
-    conductor: Conductor, keeper: Keeper
+    asked: Asked, conductor: Conductor, keeper: Keeper
 ) -> None:
-    with noting() as asked:
-        await launched_and_watched(conductor)
-        await keeper.keep(hours=101)
-    asked = {each: values for each, values in asked.items() if "pg_advisory" not in each}
-    assert len(asked) > 30
+    asked.forget()
+    await launched_and_watched(conductor)
+    await keeper.keep(hours=101)
+    statements = [each for each in asked.statements.values() if "pg_advisory" not in each]
+    assert len(statements) > 30
 
     def check(connection: Connection) -> dict[str, list[str]]:
         if connection.dialect.name == "postgresql":
             # Of few rows it would always read all; what does so now knows no other way.
             connection.execute(text("SET LOCAL enable_seqscan = off"))
-        assert scans(connection, "SELECT id FROM task WHERE epoch = 7", ()) == ["task"]
-        found = {each: scans(connection, each, values) for each, values in asked.items()}
+        assert scans(connection, "SELECT id FROM task WHERE epoch = 7") == ["task"]
+        found = {each: scans(connection, each) for each in statements}
         return {each: tables for each, tables in found.items() if tables}
 
     assert await keeper.store.read(check) == {}

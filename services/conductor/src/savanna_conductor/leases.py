@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import insert, select, update
 
+from savanna.operation.v1 import operation_pb2
 from savanna_conductor.store import arrays, driver, schema
 from savanna_kit.errors import Aborted
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from savanna_conductor.store.transaction import Transaction
 
 MICROSECONDS = 1_000_000
+_OWNED = (operation_pb2.Operation.STATE_PENDING, operation_pb2.Operation.STATE_RUNNING)
 _SCHEDULER = tuple(each.name for each in schema.scheduler.c)
 _SESSION = ("id", "engine_id", "lease_until", "ended")
 """What decides; the rest is for people."""
@@ -143,11 +145,10 @@ def _take_over(transaction: Transaction, scheduler_ids: Sequence[str]) -> None:
     transaction.connection.execute(
         update(schema.scheduler).where(schema.scheduler.c.id.in_(scheduler_ids)).values(lost=True)
     )
-    transaction.connection.execute(
-        update(schema.operation)
-        .where(schema.operation.c.owner.in_(scheduler_ids))
-        .values(owner=None)
-    )
+    table = schema.operation
+    # Only what is under way has an owner; the states have an index.
+    owned = table.c.state.in_(_OWNED) & table.c.owner.in_(scheduler_ids)
+    transaction.connection.execute(update(table).where(owned).values(owner=None))
     transaction.concerns_schedulers = True
 
 
