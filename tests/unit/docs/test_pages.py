@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -110,14 +111,16 @@ def test_the_page_of_metrics_is_up_to_date_and_leaves_none_out() -> None:
     assert sorted(told) == sorted(declared)
 
 
-def test_every_metric_that_a_page_names_is_declared() -> None:
+def test_every_metric_that_a_page_or_the_dashboard_names_is_declared() -> None:
     page = (ROOT / "docs" / "metrics.md").read_text()
     declared = set(re.findall(r"^\| `(savanna_\w+)` \|", page, re.M))
-    howto = (ROOT / "docs" / "howto" / "read-the-status.md").read_text()
-    named = {
-        re.sub(r"_(?:bucket|count|sum)$", "", each) for each in re.findall(r"savanna_\w+", howto)
-    }
-    assert named - declared - {"savanna_"} == set()
+    howto = ROOT / "docs" / "howto" / "read-the-status.md"
+    dashboard = ROOT / "deploy" / "grafana" / "savanna.json"
+    json.loads(dashboard.read_text())
+    for path in (howto, dashboard):
+        named = re.findall(r"\bsavanna_\w+", path.read_text())
+        plain = {re.sub(r"_(?:bucket|count|sum)$", "", each) for each in named}
+        assert plain - declared - {"savanna_"} == set()
 
 
 def test_every_service_has_its_settings_on_the_page() -> None:
