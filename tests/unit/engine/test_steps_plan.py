@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -37,6 +39,9 @@ class MoodyPlugin(plugin_service_pb2_grpc.PluginServiceServicer):
         self.error: Exception | None = None
         self.error_of_ports: Exception | None = None
         self.ballast = 0
+        self.asked = asyncio.Event()
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
 
     async def Describe(self, request: pb.DescribeRequest, context: object) -> pb.DescribeResponse:
         return pb.DescribeResponse(plugin=self.plugin.about.describe())
@@ -52,6 +57,8 @@ class MoodyPlugin(plugin_service_pb2_grpc.PluginServiceServicer):
         return servicer.requirements(self.plugin, request)
 
     async def Plan(self, request: pb.PlanRequest, context: object) -> pb.PlanResponse:
+        self.asked.set()
+        await self.may_answer.wait()
         if self.error is not None:
             raise self.error
         response = servicer.plan(self.plugin, request)
@@ -75,13 +82,11 @@ async def _nothing() -> None:
     return
 
 
-@pytest.fixture
-async def planning(engine: Engine, tmp_path: Path) -> AsyncIterator[Planning]:
-    engine.conductor.plan_facts.CopyFrom(launch(SparkPlugin(), EXAMPLE.cluster).facts())
-    plugin = MoodyPlugin()
+@asynccontextmanager
+async def served(plugin: MoodyPlugin, folder: Path) -> AsyncIterator[str]:
     parts = serving.Parts(
         name="plugin",
-        listen=f"unix:{tmp_path}/plugin",
+        listen=f"unix:{folder}/plugin",
         drain_seconds=0.1,
         served=[
             serving.Served(
@@ -91,7 +96,15 @@ async def planning(engine: Engine, tmp_path: Path) -> AsyncIterator[Planning]:
             )
         ],
     )
-    async with serving.running([parts]), connect(parts.listen) as channel:
+    async with serving.running([parts]):
+        yield parts.listen
+
+
+@pytest.fixture
+async def planning(engine: Engine, tmp_path: Path) -> AsyncIterator[Planning]:
+    engine.conductor.plan_facts.CopyFrom(launch(SparkPlugin(), EXAMPLE.cluster).facts())
+    plugin = MoodyPlugin()
+    async with served(plugin, tmp_path) as address, connect(address) as channel:
         yield Planning(engine, plugin, PlanStep(engine.facts, Plugins([channel]), Limits()))
 
 
@@ -155,6 +168,24 @@ async def test_a_plugin_that_breaks_now_and_then_is_not_given_up(planning: Plann
         result = await planning.plan(epoch)
         assert result.WhichOneof("outcome") == ("not_yet" if epoch % 5 else "succeeded")
         assert not result.succeeded.HasField("conclusion")
+
+
+async def test_a_plugin_that_dies_in_the_middle_of_a_plan_is_asked_again(
+    engine: Engine, tmp_path: Path
+) -> None:
+    engine.conductor.plan_facts.CopyFrom(launch(SparkPlugin(), EXAMPLE.cluster).facts())
+    plugin = MoodyPlugin()
+    plugin.may_answer.clear()
+    async with connect(f"unix:{tmp_path}/plugin") as channel:
+        planning = Planning(engine, plugin, PlanStep(engine.facts, Plugins([channel]), Limits()))
+        async with served(plugin, tmp_path):
+            first = asyncio.create_task(planning.plan())
+            await plugin.asked.wait()
+        assert (await first).WhichOneof("outcome") == "not_yet"
+
+        plugin.may_answer.set()
+        async with served(plugin, tmp_path):
+            assert (await planning.plan(epoch=2)).succeeded.spawn
 
 
 async def test_a_plugin_that_is_away_is_waited_for_however_long(planning: Planning) -> None:
