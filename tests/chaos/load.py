@@ -52,6 +52,7 @@ class Crowd:
         *,
         users: int,
         nodes: int,
+        lease: float,
         servers: Callable[[str], Awaitable[Sequence[str]]],
     ) -> None:
         self.promises: dict[str, Promise] = {}
@@ -59,6 +60,10 @@ class Crowd:
         self.stopping = asyncio.Event()
         self.nodes = nodes
         """Most workers of a cluster."""
+
+        self.delays = (0, 0, 200, 500, 1500, int(1500 * lease))
+        """Milliseconds that a step may take: some are longer than a lease, and outlive their
+        engine."""
 
         self.servers = servers
         self._clients = clients
@@ -146,7 +151,7 @@ class User:
     async def _launch(self, name: str, offered: CloudCatalog) -> Operation:
         wanted = fake_cluster(name, self._chance.randint(1, self._crowd.nodes), offered)
         for phase in ("configure", "start", "decommission"):
-            delay = self._chance.choice((0, 200, 500, 1500))
+            delay = self._chance.choice(self._crowd.delays)
             set_config(wanted.cluster_configs, "general", f"fake.delay.{phase}", delay)
         request = clusters.CreateClusterRequest(cluster=wanted, request_id=str(uuid.uuid4()))
         answer = await insist(lambda: self._client.clusters.CreateCluster(request))
@@ -165,7 +170,10 @@ class User:
 
     async def _begin_job(self, name: str, message: str) -> jobs.RunJobResponse:
         job = Job(job_template_id=TEMPLATE, cluster_id=name)
-        given = {"fake.job.delay": self._chance.choice((0, 500, 3000)), "fake.job.message": message}
+        given: dict[str, str | int] = {
+            "fake.job.delay": self._chance.choice(self._crowd.delays),
+            "fake.job.message": message,
+        }
         for key, value in given.items():
             job.configs.configs[key].CopyFrom(config_value(value))
         request = jobs.RunJobRequest(job=job, request_id=str(uuid.uuid4()))

@@ -129,7 +129,12 @@ class _Round:
             clients = [await stack.enter_async_context(Client(door)) for door in self._plan.doors()]
             users, nodes = CROWDS[self._plan.cloud]
             crowd = Crowd(
-                clients, self._seed, users=users, nodes=nodes, servers=self._cloud.servers
+                clients,
+                self._seed,
+                users=users,
+                nodes=nodes,
+                lease=self._plan.lease,
+                servers=self._cloud.servers,
             )
             battle = Battle(
                 Field(self._mesh, self._plan, self._ledger, clients, self._lines, self._database)
