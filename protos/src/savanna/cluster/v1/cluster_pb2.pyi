@@ -554,6 +554,7 @@ class Facts(_message.Message):
     JOB_FIELD_NUMBER: _builtins.int
     NODE_GROUP_COUNTS_FIELD_NUMBER: _builtins.int
     SERVES_FIELD_NUMBER: _builtins.int
+    STAYING_FIELD_NUMBER: _builtins.int
     status_description: _builtins.str
     """A sentence for the cluster's status_description; applied when set."""
     final_state: Global___Cluster.State.ValueType
@@ -576,6 +577,12 @@ class Facts(_message.Message):
     def node_group_counts(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
         """Wanted counts, by node group, replaced by a plan that returns to the old specification or ends with less."""
 
+    @_builtins.property
+    def staying(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of instances that were about to leave and stay after all: READY again if they are LEAVING. Nothing was done
+        about them yet.
+        """
+
     def __init__(
         self,
         *,
@@ -586,10 +593,11 @@ class Facts(_message.Message):
         job: _builtins.bytes = ...,
         node_group_counts: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
         serves: _builtins.bool = ...,
+        staying: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_status_description", b"_status_description", "info", b"info", "status_description", b"status_description"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_status_description", b"_status_description", "final_state", b"final_state", "info", b"info", "instances", b"instances", "job", b"job", "node_group_counts", b"node_group_counts", "serves", b"serves", "status_description", b"status_description"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_status_description", b"_status_description", "final_state", b"final_state", "info", b"info", "instances", b"instances", "job", b"job", "node_group_counts", b"node_group_counts", "serves", b"serves", "status_description", b"status_description", "staying", b"staying"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__status_description: _TypeAlias = _typing.Literal["status_description"]  # noqa: Y015
     _WhichOneofArgType__status_description: _TypeAlias = _typing.Literal["_status_description", b"_status_description"]  # noqa: Y015

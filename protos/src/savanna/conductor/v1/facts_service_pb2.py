@@ -28,7 +28,7 @@ from savanna.job.v1 import job_pb2 as savanna_dot_job_dot_v1_dot_job__pb2
 from savanna.operation.v1 import operation_pb2 as savanna_dot_operation_dot_v1_dot_operation__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(savanna/conductor/v1/facts_service.proto\x12\x14savanna.conductor.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a savanna/cluster/v1/cluster.proto\x1a\x18savanna/job/v1/job.proto\x1a$savanna/operation/v1/operation.proto\"+\n\x13GetPlanFactsRequest\x12\x14\n\x0coperation_id\x18\x01 \x01(\t\"\xf5\x02\n\x14GetPlanFactsResponse\x12\x32\n\toperation\x18\x01 \x01(\x0b\x32\x1f.savanna.operation.v1.Operation\x12,\n\x07\x63luster\x18\x02 \x01(\x0b\x32\x1b.savanna.cluster.v1.Cluster\x12\x30\n\x05tasks\x18\x03 \x03(\x0b\x32!.savanna.conductor.v1.TaskSummary\x12 \n\x03job\x18\x04 \x01(\x0b\x32\x13.savanna.job.v1.Job\x12\x31\n\x0cjob_template\x18\x05 \x01(\x0b\x32\x1b.savanna.job.v1.JobTemplate\x12/\n\x0cjob_binaries\x18\x06 \x03(\x0b\x32\x19.savanna.job.v1.JobBinary\x12,\n\x08now_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rdeployment_id\x18\x08 \x01(\t\"\xd8\x01\n\x0bTaskSummary\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x10\n\x08instance\x18\x02 \x01(\t\x12/\n\x05state\x18\x03 \x01(\x0e\x32 .savanna.operation.v1.Task.State\x12.\n\x07\x66\x61ilure\x18\x04 \x01(\x0b\x32\x1d.savanna.operation.v1.Failure\x12\x0c\n\x04kind\x18\x05 \x01(\t\x12\r\n\x05needs\x18\x06 \x03(\t\x12,\n\x08\x65nd_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"X\n\x10GetAccessRequest\x12\x12\n\ncluster_id\x18\x01 \x01(\t\x12\x16\n\x0einstance_names\x18\x02 \x03(\t\x12\x18\n\x10with_private_key\x18\x03 \x01(\x08\"Y\n\x11GetAccessResponse\x12/\n\tinstances\x18\x01 \x03(\x0b\x32\x1c.savanna.cluster.v1.Instance\x12\x13\n\x0bprivate_key\x18\x02 \x01(\t\"-\n\x14ReadJobBinaryRequest\x12\x15\n\rjob_binary_id\x18\x01 \x01(\t\"%\n\x15ReadJobBinaryResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"C\n\x16ListInstanceIdsRequest\x12\x14\n\x0cinstance_ids\x18\x01 \x03(\t\x12\x13\n\x0b\x63luster_ids\x18\x02 \x03(\t\"[\n\x17ListInstanceIdsResponse\x12\x14\n\x0cinstance_ids\x18\x01 \x03(\t\x12\x13\n\x0b\x63luster_ids\x18\x02 \x03(\t\x12\x15\n\rdeployment_id\x18\x03 \x01(\t2\xaf\x03\n\x0c\x46\x61\x63tsService\x12\x65\n\x0cGetPlanFacts\x12).savanna.conductor.v1.GetPlanFactsRequest\x1a*.savanna.conductor.v1.GetPlanFactsResponse\x12\\\n\tGetAccess\x12&.savanna.conductor.v1.GetAccessRequest\x1a\'.savanna.conductor.v1.GetAccessResponse\x12j\n\rReadJobBinary\x12*.savanna.conductor.v1.ReadJobBinaryRequest\x1a+.savanna.conductor.v1.ReadJobBinaryResponse0\x01\x12n\n\x0fListInstanceIds\x12,.savanna.conductor.v1.ListInstanceIdsRequest\x1a-.savanna.conductor.v1.ListInstanceIdsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(savanna/conductor/v1/facts_service.proto\x12\x14savanna.conductor.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a savanna/cluster/v1/cluster.proto\x1a\x18savanna/job/v1/job.proto\x1a$savanna/operation/v1/operation.proto\"+\n\x13GetPlanFactsRequest\x12\x14\n\x0coperation_id\x18\x01 \x01(\t\"\xf5\x02\n\x14GetPlanFactsResponse\x12\x32\n\toperation\x18\x01 \x01(\x0b\x32\x1f.savanna.operation.v1.Operation\x12,\n\x07\x63luster\x18\x02 \x01(\x0b\x32\x1b.savanna.cluster.v1.Cluster\x12\x30\n\x05tasks\x18\x03 \x03(\x0b\x32!.savanna.conductor.v1.TaskSummary\x12 \n\x03job\x18\x04 \x01(\x0b\x32\x13.savanna.job.v1.Job\x12\x31\n\x0cjob_template\x18\x05 \x01(\x0b\x32\x1b.savanna.job.v1.JobTemplate\x12/\n\x0cjob_binaries\x18\x06 \x03(\x0b\x32\x19.savanna.job.v1.JobBinary\x12,\n\x08now_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rdeployment_id\x18\x08 \x01(\t\"\xe7\x01\n\x0bTaskSummary\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x10\n\x08instance\x18\x02 \x01(\t\x12/\n\x05state\x18\x03 \x01(\x0e\x32 .savanna.operation.v1.Task.State\x12.\n\x07\x66\x61ilure\x18\x04 \x01(\x0b\x32\x1d.savanna.operation.v1.Failure\x12\x0c\n\x04kind\x18\x05 \x01(\t\x12\r\n\x05needs\x18\x06 \x03(\t\x12,\n\x08\x65nd_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x62\x65gun\x18\x08 \x01(\x08\"X\n\x10GetAccessRequest\x12\x12\n\ncluster_id\x18\x01 \x01(\t\x12\x16\n\x0einstance_names\x18\x02 \x03(\t\x12\x18\n\x10with_private_key\x18\x03 \x01(\x08\"Y\n\x11GetAccessResponse\x12/\n\tinstances\x18\x01 \x03(\x0b\x32\x1c.savanna.cluster.v1.Instance\x12\x13\n\x0bprivate_key\x18\x02 \x01(\t\"-\n\x14ReadJobBinaryRequest\x12\x15\n\rjob_binary_id\x18\x01 \x01(\t\"%\n\x15ReadJobBinaryResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"C\n\x16ListInstanceIdsRequest\x12\x14\n\x0cinstance_ids\x18\x01 \x03(\t\x12\x13\n\x0b\x63luster_ids\x18\x02 \x03(\t\"[\n\x17ListInstanceIdsResponse\x12\x14\n\x0cinstance_ids\x18\x01 \x03(\t\x12\x13\n\x0b\x63luster_ids\x18\x02 \x03(\t\x12\x15\n\rdeployment_id\x18\x03 \x01(\t2\xaf\x03\n\x0c\x46\x61\x63tsService\x12\x65\n\x0cGetPlanFacts\x12).savanna.conductor.v1.GetPlanFactsRequest\x1a*.savanna.conductor.v1.GetPlanFactsResponse\x12\\\n\tGetAccess\x12&.savanna.conductor.v1.GetAccessRequest\x1a\'.savanna.conductor.v1.GetAccessResponse\x12j\n\rReadJobBinary\x12*.savanna.conductor.v1.ReadJobBinaryRequest\x1a+.savanna.conductor.v1.ReadJobBinaryResponse0\x01\x12n\n\x0fListInstanceIds\x12,.savanna.conductor.v1.ListInstanceIdsRequest\x1a-.savanna.conductor.v1.ListInstanceIdsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,19 +40,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETPLANFACTSRESPONSE']._serialized_start=243
   _globals['_GETPLANFACTSRESPONSE']._serialized_end=616
   _globals['_TASKSUMMARY']._serialized_start=619
-  _globals['_TASKSUMMARY']._serialized_end=835
-  _globals['_GETACCESSREQUEST']._serialized_start=837
-  _globals['_GETACCESSREQUEST']._serialized_end=925
-  _globals['_GETACCESSRESPONSE']._serialized_start=927
-  _globals['_GETACCESSRESPONSE']._serialized_end=1016
-  _globals['_READJOBBINARYREQUEST']._serialized_start=1018
-  _globals['_READJOBBINARYREQUEST']._serialized_end=1063
-  _globals['_READJOBBINARYRESPONSE']._serialized_start=1065
-  _globals['_READJOBBINARYRESPONSE']._serialized_end=1102
-  _globals['_LISTINSTANCEIDSREQUEST']._serialized_start=1104
-  _globals['_LISTINSTANCEIDSREQUEST']._serialized_end=1171
-  _globals['_LISTINSTANCEIDSRESPONSE']._serialized_start=1173
-  _globals['_LISTINSTANCEIDSRESPONSE']._serialized_end=1264
-  _globals['_FACTSSERVICE']._serialized_start=1267
-  _globals['_FACTSSERVICE']._serialized_end=1698
+  _globals['_TASKSUMMARY']._serialized_end=850
+  _globals['_GETACCESSREQUEST']._serialized_start=852
+  _globals['_GETACCESSREQUEST']._serialized_end=940
+  _globals['_GETACCESSRESPONSE']._serialized_start=942
+  _globals['_GETACCESSRESPONSE']._serialized_end=1031
+  _globals['_READJOBBINARYREQUEST']._serialized_start=1033
+  _globals['_READJOBBINARYREQUEST']._serialized_end=1078
+  _globals['_READJOBBINARYRESPONSE']._serialized_start=1080
+  _globals['_READJOBBINARYRESPONSE']._serialized_end=1117
+  _globals['_LISTINSTANCEIDSREQUEST']._serialized_start=1119
+  _globals['_LISTINSTANCEIDSREQUEST']._serialized_end=1186
+  _globals['_LISTINSTANCEIDSRESPONSE']._serialized_start=1188
+  _globals['_LISTINSTANCEIDSRESPONSE']._serialized_end=1279
+  _globals['_FACTSSERVICE']._serialized_start=1282
+  _globals['_FACTSSERVICE']._serialized_end=1713
 # @@protoc_insertion_point(module_scope)

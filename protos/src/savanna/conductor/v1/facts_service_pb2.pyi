@@ -121,6 +121,7 @@ class TaskSummary(_message.Message):
     KIND_FIELD_NUMBER: _builtins.int
     NEEDS_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
+    BEGUN_FIELD_NUMBER: _builtins.int
     key: _builtins.str
     """Key."""
     instance: _builtins.str
@@ -129,6 +130,8 @@ class TaskSummary(_message.Message):
     """How far it is."""
     kind: _builtins.str
     """Kind of step."""
+    begun: _builtins.bool
+    """Whether an engine ever had it."""
     @_builtins.property
     def failure(self) -> _operation_pb2.Failure:
         """Its last failure."""
@@ -151,10 +154,11 @@ class TaskSummary(_message.Message):
         kind: _builtins.str = ...,
         needs: _abc.Iterable[_builtins.str] | None = ...,
         end_time: _timestamp_pb2.Timestamp | None = ...,
+        begun: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "failure", b"failure"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "failure", b"failure", "instance", b"instance", "key", b"key", "kind", b"kind", "needs", b"needs", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["begun", b"begun", "end_time", b"end_time", "failure", b"failure", "instance", b"instance", "key", b"key", "kind", b"kind", "needs", b"needs", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
