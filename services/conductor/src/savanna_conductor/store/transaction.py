@@ -13,9 +13,11 @@ numbers: whoever has read up to a number has seen all smaller ones.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -113,7 +115,9 @@ class Store:
 
     async def write(self, function: Callable[[Transaction], T]) -> T:
         """Run a function in a writing transaction, shared with others; returns after the commit."""
-        result: T = await self._writes.call(function)
+        # Whoever opens the transaction for all, each write belongs to its own request and trace.
+        own = partial(contextvars.copy_context().run, function)
+        result: T = await self._writes.call(own)
         return result
 
     async def read(self, function: Callable[[Connection], T]) -> T:
