@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 from sqlalchemy import insert, select, text
 
 from bench import finished, retention
-from savanna.operation.v1.operation_pb2 import Operation, TaskSpec
+from savanna.operation.v1.operation_pb2 import Operation
 from savanna_conductor.portions import due
 from savanna_conductor.store import dialect, schema
 from savanna_conductor.store.migrate import migrate
-from savanna_conductor.task_rows import NewTasks
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -36,10 +35,18 @@ def one_operation(connection: Connection) -> None:
         "body": Operation(id="o").SerializeToString(),
     }
     connection.execute(insert(schema.operation), [row])
-    tasks = NewTasks()
-    for number in range(3):
-        tasks.add("o", TaskSpec(key=f"t{number}"), number)
-    tasks.store(connection, 1)
+    task = dict.fromkeys(schema.task.c.keys(), 0) | {
+        "operation_id": "o",
+        "session_id": "",
+        "polled": False,
+        "failure": b"",
+        "spec": b"",
+        "body": b"",
+    }
+    connection.execute(
+        insert(schema.task),
+        [task | {"id": f"t{n}", "key": f"t{n}", "position": n, "state": 3} for n in range(3)],
+    )
     line = {"sequence": 5, "project_id": "p", "cluster_id": "c", "operation_id": "o", "body": b""}
     connection.execute(insert(schema.journal), [line])
     connection.execute(text("UPDATE counter SET value = 5"))
