@@ -17,7 +17,6 @@ import contextvars
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -116,8 +115,8 @@ class Store:
     async def write(self, function: Callable[[Transaction], T]) -> T:
         """Run a function in a writing transaction, shared with others; returns after the commit."""
         # Whoever opens the transaction for all, each write belongs to its own request and trace.
-        own = partial(contextvars.copy_context().run, function)
-        result: T = await self._writes.call(own)
+        context = contextvars.copy_context()
+        result: T = await self._writes.call(lambda transaction: context.run(function, transaction))
         return result
 
     async def read(self, function: Callable[[Connection], T]) -> T:
