@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from opentelemetry import trace
+from opentelemetry.context import Context, attach, detach, get_current
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
@@ -24,8 +27,10 @@ if TYPE_CHECKING:
     from opentelemetry.util.types import AttributeValue
 
 TRACEPARENT = "traceparent"
+_PARENTS = 1024
 _propagator = TraceContextTextMapPropagator()
 _tracer = trace.get_tracer("savanna")
+_ids = RandomIdGenerator()
 _exported = False
 """Whether anyone ever sees the spans of this process."""
 
@@ -65,14 +70,31 @@ def current_traceparent() -> str:
 def span(name: str, traceparent: str = "", **attributes: AttributeValue) -> Iterator[trace.Span]:
     """Run a block in a span: a child of ``traceparent`` if given, else of the running span, else a
     new trace."""
-    parent = _propagator.extract({TRACEPARENT: traceparent}) if traceparent else None
-    if parent is not None and not _exported:
-        # Nobody would see a span of this process: the caller's goes on in its place.
-        with trace.use_span(trace.get_current_span(parent)) as passed:
-            yield passed
+    parent = _parent(traceparent) if traceparent else None
+    if not _exported:
+        # Nobody would see a span of this process: the caller's, or an empty one, takes its place.
+        token = attach(parent or _with_trace())
+        try:
+            yield trace.get_current_span()
+        finally:
+            detach(token)
         return
     with _tracer.start_as_current_span(name, context=parent, attributes=attributes) as running:
         yield running
+
+
+def _with_trace() -> Context:
+    """Give the running context, in a trace of its own if it is in none."""
+    if trace.get_current_span().get_span_context().is_valid:
+        return get_current()
+    ids = trace.SpanContext(_ids.generate_trace_id(), _ids.generate_span_id(), is_remote=False)
+    return trace.set_span_in_context(trace.NonRecordingSpan(ids))
+
+
+@lru_cache(_PARENTS)
+def _parent(traceparent: str) -> Context:
+    """Read a traceparent; thousands of steps have that of one operation."""
+    return _propagator.extract({TRACEPARENT: traceparent})
 
 
 def _otlp_exporter() -> SpanExporter:

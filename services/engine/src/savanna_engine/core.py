@@ -133,10 +133,9 @@ class SessionCore:
         will offer it nothing more.
         """
         commands = self.end() if self._is_fenced(now) else []
-        return [
-            *commands,
-            *(command for each in assignments for command in self._offered(each, now)),
-        ]
+        for each in assignments:
+            commands += self._offered(each, now)
+        return _with_acceptances(commands)
 
     def cancelled(self, refs: Iterable[stream.AttemptRef], now: float) -> list[Command]:
         """Stop attempts; each answers with a result that says so, also one that is not known: then
@@ -176,7 +175,9 @@ class SessionCore:
             return []
         commands = [self._owe(result, now)] if attempt.is_owed else []
         following = self._next.pop(result.attempt.task_id, None)
-        return commands if following is None else [*commands, *self._begin(following, now)]
+        if following is None:
+            return commands
+        return [*commands, *_with_acceptances(self._begin(following, now))]
 
     def end(self) -> list[Command]:
         """Stop everything, for good."""
@@ -258,13 +259,12 @@ class SessionCore:
         return begun.stop()
 
     def _begin(self, attempt: _Attempt, now: float) -> list[Command]:
-        assignment = attempt.assignment
-        patience = assignment.offer_ttl.ToMilliseconds() / 1000
-        if assignment.HasField("offer_ttl") and now - attempt.received > patience:
+        assignment, waited = attempt.assignment, now - attempt.received
+        is_limited = waited > 0 and assignment.HasField("offer_ttl")
+        if is_limited and waited > assignment.offer_ttl.ToMilliseconds() / 1000:
             return [self._refuse(attempt.ref, "STALE_OFFER")]
         self._begun[attempt.ref.task_id] = attempt
-        accepted = stream.Accepted(attempts=[attempt.ref])
-        return [Tell(stream.ConnectRequest(accepted=accepted)), Start(assignment)]
+        return [Start(assignment)]
 
     def _withdraw(self, ref: stream.AttemptRef) -> None:
         waiting = self._next.get(ref.task_id)
@@ -275,7 +275,9 @@ class SessionCore:
     def _owe(self, result: stream.Result, now: float) -> Command:
         self._note_past(result.attempt)
         self._owed[_key(result.attempt)] = _Owed(result, now, now + RESEND_SECONDS)
-        return Tell(stream.ConnectRequest(done=stream.Done(results=[result])))
+        message = stream.ConnectRequest()
+        message.done.results.append(result)
+        return Tell(message)
 
     def _refuse(self, ref: stream.AttemptRef, reason: str) -> Command:
         self._note_past(ref)
@@ -287,6 +289,14 @@ class SessionCore:
         self._past.move_to_end(ref.task_id)
         if len(self._past) > _REMEMBERED:
             self._past.popitem(last=False)
+
+
+def _with_acceptances(commands: list[Command]) -> list[Command]:
+    """Say first what begins, all in one message."""
+    begun = [each.assignment.attempt for each in commands if isinstance(each, Start)]
+    if not begun:
+        return commands
+    return [Tell(stream.ConnectRequest(accepted=stream.Accepted(attempts=begun))), *commands]
 
 
 def _key(ref: stream.AttemptRef) -> Ref:

@@ -70,18 +70,14 @@ class Runner:
             failure = Failure(reason="BODY_UNREADABLE", message=message, task_key=assignment.key)
             result.failed.CopyFrom(failure)
             return result
-        with (
-            telemetry.span(
-                f"step {work.kind}",
-                assignment.traceparent,
-                task=work.key,
-                attempt=work.number,
-            ) as span,
-            structlog.contextvars.bound_contextvars(
-                operation_id=work.operation_id, key=work.key, epoch=work.epoch
-            ),
-        ):
-            context.enter_deadline(work.timeout)
+        # An attempt is a task of its own: what is bound here ends with it.
+        structlog.contextvars.bind_contextvars(
+            operation_id=work.operation_id, key=work.key, epoch=work.epoch
+        )
+        context.enter_deadline(work.timeout)
+        with telemetry.span(
+            f"step {work.kind}", assignment.traceparent, task=work.key, attempt=work.number
+        ) as span:
             with self._measured(work, result):
                 outcome = await self._outcome(work)
                 self._fill(result, work, outcome)
