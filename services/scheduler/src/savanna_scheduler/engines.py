@@ -95,8 +95,9 @@ class Engines:
         for session_id, attempts in acks.items():
             outbox = self._outboxes.get(session_id)
             if outbox is not None:
-                ack = stream.DoneAck(attempts=attempts)
-                outbox.put_nowait(stream.ConnectResponse(done_ack=ack))
+                response = stream.ConnectResponse()
+                response.done_ack.attempts.extend(attempts)
+                outbox.put_nowait(response)
 
     def beat(self, session: execution.Session, number: int) -> None:
         """Have a session's lease renewed soon, together with others."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from google.protobuf.duration_pb2 import Duration
+
 from savanna.scheduler.v1 import scheduler_service_pb2 as stream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
     from savanna_scheduler.core.graph import TaskNode
 
 Response = stream.ConnectResponse
@@ -21,11 +21,15 @@ class Outbox:
     """Collects by session; work is said before the wish to stop it."""
 
     def __init__(self, offer_ttl: float) -> None:
-        self._offer_ttl = offer_ttl
+        self._offer_ttl = Duration()
+        self._offer_ttl.FromMilliseconds(int(offer_ttl * 1000))
         self._welcomes: dict[str, stream.Welcome] = {}
         self._distrusts: dict[str, stream.Distrust] = {}
         self._acks: dict[str, list[stream.AttemptRef]] = defaultdict(list)
-        self._runs: dict[str, list[stream.Assignment]] = defaultdict(list)
+        self._runs: dict[str, list[Response]] = defaultdict(list)
+        self._room: dict[str, int] = {}
+        """Bytes that the last of a session's messages with work still takes."""
+
         self._stops: dict[str, list[stream.AttemptRef]] = defaultdict(list)
 
     def welcome(self, session_id: str, message: stream.Welcome) -> None:
@@ -42,7 +46,24 @@ class Outbox:
 
     def run(self, session_id: str, node: TaskNode) -> None:
         """Give an engine work."""
-        self._runs[session_id].append(_assignment(node, self._offer_ttl))
+        if self._room.get(session_id, 0) <= 0:
+            self._runs[session_id].append(Response())
+            self._room[session_id] = _RUN_BYTES
+        spec = node.spec
+        self._room[session_id] -= len(spec.body)
+        assignment = self._runs[session_id][-1].run.assignments.add(
+            operation_id=node.graph.id,
+            key=spec.key,
+            kind=spec.kind,
+            pool=spec.pool,
+            body=spec.body,
+            number=node.failed + 1,
+            timeout=spec.timeout,
+            traceparent=node.graph.operation.traceparent,
+            instance=spec.instance,
+            offer_ttl=self._offer_ttl,
+        )
+        assignment.attempt.task_id, assignment.attempt.epoch = node.attempt
 
     def stop(self, session_id: str, task_id: str, epoch: int) -> None:
         """Ask an engine to stop an attempt."""
@@ -54,42 +75,11 @@ class Outbox:
         found += [(each, Response(distrust=said)) for each, said in self._distrusts.items()]
         for each, refs in self._acks.items():
             found.append((each, Response(done_ack=stream.DoneAck(attempts=refs))))
-        for each, assignments in self._runs.items():
-            parts = _in_parts(assignments)
-            found.extend((each, Response(run=stream.Run(assignments=part))) for part in parts)
+        for each, messages in self._runs.items():
+            found += [(each, message) for message in messages]
         for each, refs in self._stops.items():
             found.append((each, Response(cancel=stream.Cancel(attempts=refs))))
-        for kept in (self._welcomes, self._distrusts, self._acks, self._runs, self._stops):
-            kept.clear()
+        kept = (self._welcomes, self._distrusts, self._acks, self._runs, self._room, self._stops)
+        for each_kept in kept:
+            each_kept.clear()
         return found
-
-
-def _assignment(node: TaskNode, offer_ttl: float) -> stream.Assignment:
-    spec = node.spec
-    assignment = stream.Assignment(
-        attempt=stream.AttemptRef(task_id=node.id, epoch=node.epoch),
-        operation_id=node.graph.id,
-        key=spec.key,
-        kind=spec.kind,
-        pool=spec.pool,
-        body=spec.body,
-        number=node.failed + 1,
-        timeout=spec.timeout,
-        traceparent=node.graph.operation.traceparent,
-        instance=spec.instance,
-    )
-    assignment.offer_ttl.FromMilliseconds(int(offer_ttl * 1000))
-    return assignment
-
-
-def _in_parts(assignments: Iterable[stream.Assignment]) -> Iterator[list[stream.Assignment]]:
-    part: list[stream.Assignment] = []
-    size = 0
-    for each in assignments:
-        part.append(each)
-        size += len(each.body)
-        if size >= _RUN_BYTES:
-            yield part
-            part, size = [], 0
-    if part:
-        yield part
