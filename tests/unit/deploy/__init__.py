@@ -1,0 +1,1 @@
+"""What lies in deploy/ is checked by what will read it."""
