@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 TRACEPARENT = f"00-{TRACE}-b7ad6b7169203331-01"
-SECONDS = 20.0
+SECONDS = 40.0
 CALLERS = 6
 
 
@@ -100,9 +100,11 @@ async def test_when_a_gateway_is_killed_only_calls_in_its_hands_fail(
 ) -> None:
     load = Load(rest)
     async with user_of(proxied.mesh) as user, asyncio.TaskGroup() as group:
+        await user.launch("before", workers=0)
         watches = [user.client.watch(patience=SECONDS) for _ in range(4)]
-        for each in watches:
-            await anext(each)
+        async with asyncio.timeout(SECONDS):
+            for each in watches:
+                await anext(each)
         for number in range(CALLERS):
             group.create_task(load.call(number))
         await load.until(4)

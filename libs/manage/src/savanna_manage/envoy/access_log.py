@@ -32,14 +32,17 @@ _FIELDS = {
 
 def access_log(listener: str, path: str, *, is_http: bool) -> dict[str, Any]:
     """Give the log of a listener."""
-    # The gateway makes the id of a REST request itself, and says it in its answer.
-    request_id = "%RESP(X-OPENSTACK-REQUEST-ID)%" if is_http else "%REQ(X-SAVANNA-REQUEST-ID)%"
+    ids = {"request_id": "%REQ(X-SAVANNA-REQUEST-ID)%"}
+    if is_http:
+        # The gateway makes the id of a request itself, and says it in its answer; where there is
+        # none, Envoy's own answer has the other.
+        ids = {"request_id": "%RESP(X-OPENSTACK-REQUEST-ID)%", "error_id": "%REQ(X-REQUEST-ID)%"}
     return extension(
         "envoy.access_loggers.file",
         _LOG,
         path=path,
         log_format={
-            "json_format": {"listener": listener, **_FIELDS, "request_id": request_id},
+            "json_format": {"listener": listener, **_FIELDS, **ids},
             "omit_empty_values": True,
         },
     )

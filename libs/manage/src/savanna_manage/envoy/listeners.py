@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from savanna_manage.envoy import transport
 from savanna_manage.envoy.access_log import access_log, tls_failures
 from savanna_manage.envoy.description import Grpc, Mesh, Rest
+from savanna_manage.envoy.replies import local_replies
 from savanna_manage.envoy.routes import KEY_HEADER, Again, Kind, Route
 from savanna_manage.envoy.typed import extension, seconds
 
@@ -78,6 +79,8 @@ def _manager(entry: Entry, kind: Kind, mesh: Mesh) -> dict[str, Any]:
         "route_config": _routes(entry, kind),
         "http_filters": _filters(entry),
     }
+    if kind.is_http:
+        manager["local_reply_config"] = local_replies()
     if mesh.traces is not None:
         manager["tracing"] = _tracing()
     return manager
