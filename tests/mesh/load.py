@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 import time
 import uuid
 from contextlib import asynccontextmanager
@@ -14,7 +13,7 @@ import httpx
 
 from savanna.operation.v1.operation_pb2 import Operation
 from tests.e2e.user import User
-from tests.mesh.plans import TOKEN
+from tests.mesh.plans import TOKEN, trusting
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -105,14 +104,15 @@ class Users:
 @asynccontextmanager
 async def at_work(plan: WholePlan, *, again: bool = False) -> AsyncIterator[Story]:
     """Let users work until the block ends, and what they began come to its end."""
-    assert plan.certificates is not None
-    context = ssl.create_default_context(cafile=plan.certificates / "ca.pem")
     headers = {"X-Auth-Token": TOKEN}
     story, ended = Story(), asyncio.Event()
     users = Users(plan, story, again=again)
     async with (
         httpx.AsyncClient(
-            verify=context, base_url=f"https://{plan.rest}", headers=headers, timeout=_PATIENCE
+            verify=trusting(plan),
+            base_url=f"https://{plan.rest}",
+            headers=headers,
+            timeout=_PATIENCE,
         ) as rest,
         asyncio.TaskGroup() as group,
     ):

@@ -30,6 +30,11 @@ class Networks:
         """Name the namespace that joins all others."""
         return self._path(_HUB)
 
+    @property
+    def outside(self) -> str:
+        """Give the address under which those who joined reach this process."""
+        return self._address(254)
+
     def make(self) -> None:
         """Make the hub, and a link by which this process reaches it."""
         self._add(_HUB)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import ssl
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from savanna_engine.cloud.local.driver import purge
 from savanna_manage.certificates import ROLES, make_authority, make_leaf
 from tests.e2e.meshes import QUICK
 from tests.envoy import running
-from tests.mesh.networks import Networks, networks
+from tests.mesh.networks import Networks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -40,6 +41,9 @@ class WholePlan(MeshPlan):
     """The address of each process, and of Envoy."""
 
     nets: Networks = field(default_factory=Networks)
+    collector: str = ""
+    """Who collects traces, if anybody."""
+
     engines: int = 3
     schedulers: int = 2
     gateways: int = 2
@@ -88,7 +92,12 @@ class WholePlan(MeshPlan):
                 "FORWARDED_ALLOW_IPS": self.at[ENVOY],
             },
         }
-        return {**super().environment(name), **more.get(role(name), {})}
+        traces = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{self.collector}"}
+        return {
+            **super().environment(name),
+            **more.get(role(name), {}),
+            **(traces if self.collector else {}),
+        }
 
     def description(self, log: Path) -> dict[str, Any]:
         """Describe this mesh as ``savanna-manage envoy`` wants it."""
@@ -138,6 +147,18 @@ class WholePlan(MeshPlan):
         return Client(self.grpc, TOKEN, tls=Tls(self.certificates / "ca.pem"))
 
 
+def plan_of(mesh: Mesh) -> WholePlan:
+    """Give the plan of a whole mesh."""
+    assert isinstance(mesh.plan, WholePlan)
+    return mesh.plan
+
+
+def trusting(plan: WholePlan) -> ssl.SSLContext:
+    """Trust the authority of a mesh, for HTTPS."""
+    assert plan.certificates is not None
+    return ssl.create_default_context(cafile=plan.certificates / "ca.pem")
+
+
 def role(name: str) -> str:
     """Name the kind of a process."""
     return name.partition("-")[0]
@@ -166,10 +187,9 @@ def names_of(plan: WholePlan) -> list[str]:
 
 
 @contextmanager
-def whole_mesh(folder: Path, database_url: str, **more: Any) -> Iterator[Mesh]:
+def whole_mesh(folder: Path, database_url: str, nets: Networks, **more: Any) -> Iterator[Mesh]:
     """Run all of it: networks, certificates, Envoy, services; in the end nothing is left."""
     with ExitStack() as stack:
-        nets = stack.enter_context(networks())
         stack.callback(purge, folder / "hosts")
         draft = WholePlan(
             folder=folder, sockets=folder, database_url=database_url, nets=nets, **more

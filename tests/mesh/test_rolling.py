@@ -9,16 +9,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from savanna.api.v1.catalog_service_pb2 import ListNodeGroupTemplatesRequest
-from tests.databases import fresh_database
 from tests.mesh.load import RATE, at_work
-from tests.mesh.plans import WholePlan, whole_mesh
+from tests.mesh.plans import plan_of
 from tests.spark.user import BUSY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from savanna_all_in_one.mesh import Mesh
     from tests.mesh.load import Story
+    from tests.mesh.plans import WholePlan
 
 pytestmark = pytest.mark.timeout(BUSY)
 
@@ -27,25 +25,15 @@ TWO_HEALTH_INTERVALS = 2.2
 """Seconds; Envoy asks once in a second."""
 
 
-@pytest.fixture(scope="module")
-def mesh(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Mesh]:
-    folder = tmp_path_factory.mktemp("rolling")
-    with (
-        fresh_database(request, "postgresql", folder) as url,
-        whole_mesh(folder, url, cloud="simulated", plugins=("fake",)) as mesh,
-    ):
-        yield mesh
-
-
-async def test_services_that_are_ended_in_order_cost_no_request_and_no_launch(mesh: Mesh) -> None:
-    plan = plan_of(mesh)
+async def test_services_that_are_ended_in_order_cost_no_request_and_no_launch(
+    simulated: Mesh,
+) -> None:
+    plan = plan_of(simulated)
     async with at_work(plan) as story:
         await asyncio.sleep(1.0)
         for name in ROLES:
-            await asyncio.to_thread(mesh.stop, name)
-            await back(mesh, name)
+            await asyncio.to_thread(simulated.stop, name)
+            await back(simulated, name)
     sys.stderr.write(f"{story}\n")
     assert story.failures == []
     assert story.failed_launches == []
@@ -53,23 +41,18 @@ async def test_services_that_are_ended_in_order_cost_no_request_and_no_launch(me
 
 
 async def test_services_that_are_killed_cost_only_what_is_sent_again_with_its_key(
-    mesh: Mesh,
+    simulated: Mesh,
 ) -> None:
-    plan = plan_of(mesh)
+    plan = plan_of(simulated)
     async with at_work(plan, again=True) as story:
         await asyncio.sleep(1.0)
         for name in ROLES:
-            mesh.kill(name)
-            await back(mesh, name)
+            simulated.kill(name)
+            await back(simulated, name)
     sys.stderr.write(f"{story}\n")
     assert story.failures == []
     assert story.failed_launches == []
     await check(plan, story)
-
-
-def plan_of(mesh: Mesh) -> WholePlan:
-    assert isinstance(mesh.plan, WholePlan)
-    return mesh.plan
 
 
 async def back(mesh: Mesh, name: str) -> None:

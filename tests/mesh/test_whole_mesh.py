@@ -11,7 +11,8 @@ from savanna.cluster.v1.cluster_pb2 import Instance
 from savanna.operation.v1.operation_pb2 import Operation
 from tests.databases import fresh_database
 from tests.e2e.user import instances
-from tests.mesh.plans import WholePlan, whole_mesh
+from tests.mesh.networks import networks
+from tests.mesh.plans import plan_of, whole_mesh
 from tests.spark import programs
 from tests.spark.user import BUSY, SparkUser
 
@@ -30,7 +31,8 @@ def mesh(
     folder = tmp_path_factory.mktemp("whole")
     with (
         fresh_database(request, "postgresql", folder) as url,
-        whole_mesh(folder, url, cloud="local", plugins=("fake", "spark")) as mesh,
+        networks() as nets,
+        whole_mesh(folder, url, nets, cloud="local", plugins=("fake", "spark")) as mesh,
     ):
         yield mesh
 
@@ -38,9 +40,7 @@ def mesh(
 async def test_a_spark_cluster_is_launched_through_the_whole_mesh_and_its_job_is_right(
     mesh: Mesh,
 ) -> None:
-    plan = mesh.plan
-    assert isinstance(plan, WholePlan)
-    async with plan.client() as client:
+    async with plan_of(mesh).client() as client:
         user = SparkUser(client)
         cluster = await user.launch_spark("far-apart", workers=1)
         assert {each.state for each in instances(cluster)} == {Instance.STATE_READY}
