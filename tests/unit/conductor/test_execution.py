@@ -11,6 +11,7 @@ from sqlalchemy import update
 from savanna.cluster.v1 import cluster_pb2
 from savanna.conductor.v1 import cluster_service_pb2 as clusters_pb2
 from savanna.conductor.v1 import execution_service_pb2 as execution
+from savanna.conductor.v1 import facts_service_pb2 as facts_pb2
 from savanna.operation.v1 import operation_pb2
 from savanna_conductor.store import dialect, schema
 from savanna_kit.errors import Aborted, FailedPrecondition
@@ -18,6 +19,7 @@ from tests.unit.conductor.changes import (
     assign,
     claimed,
     codes,
+    defer,
     end,
     finish,
     lose,
@@ -237,6 +239,29 @@ async def test_a_task_that_nobody_can_do_ends_with_its_reason(conductor: Conduct
     [history] = answer.tasks
     assert (history.task.state, history.task.failure) == (Task.STATE_FAILED, failure)
     assert not history.attempts
+
+
+async def test_a_node_that_was_about_to_leave_may_stay_but_one_that_is_gone_may_not(
+    conductor: Conductor,
+) -> None:
+    owner, graph, session = await claimed(conductor)
+    task = graph.tasks[0]
+    states = {"c1-worker-0": Instance.STATE_LEAVING, "c1-worker-1": Instance.STATE_DELETED}
+    facts = cluster_pb2.Facts()
+    for name, state in states.items():
+        facts.instances.add(id=name, name=name, node_group="worker", state=state)
+    await owner.commit(assign(task, 1, session))
+    await owner.commit(defer(task, 1, session, facts=facts))
+    asked = facts_pb2.GetPlanFactsRequest(operation_id=graph.operation.id)
+    assert (await conductor.facts.GetPlanFacts(asked)).tasks[0].begun
+
+    await owner.commit(assign(task, 2, session))
+    staying = cluster_pb2.Facts(staying=[*states, "c1-worker-9"])
+    await owner.commit(finish(task, 2, session, facts=staying))
+
+    answer = await conductor.facts.GetPlanFacts(asked)
+    found = {each.name: each.state for each in answer.cluster.node_groups[0].instances}
+    assert found == states | {"c1-worker-0": Instance.STATE_READY}
 
 
 async def test_facts_that_can_not_be_read_leave_the_task_as_it_was(conductor: Conductor) -> None:

@@ -183,6 +183,10 @@ def test_a_scale_ends_at_its_counts_or_keeps_what_was_there(
         if name in old:
             leaver = after < before
             assert each.state == Instance.STATE_READY or leaver
+            was_left_alone = not any(
+                task.begun for task in walk.tasks.values() if task.spec.instance == name
+            )
+            assert each.state == Instance.STATE_READY or not was_left_alone
         else:
             assert each.state in (Instance.STATE_READY, Instance.STATE_DELETED)
     for group in walk.cluster.node_groups:

@@ -37,6 +37,10 @@ def spark() -> Walk:
     return walk
 
 
+def counts(walk: Walk) -> dict[str, int]:
+    return {each.name: each.count for each in walk.cluster.node_groups}
+
+
 def workers(walk: Walk) -> list[str]:
     return [each for each in walk.names(Instance.STATE_READY) if "worker" in each]
 
@@ -104,6 +108,47 @@ def test_a_node_that_can_not_hand_over_keeps_its_host_and_the_scale_says_why(spa
     again = scale(walk, worker=1)
     assert again.finish().state == SUCCEEDED
     assert again.names(Instance.STATE_DELETED) == ["c1-worker-1"]
+
+
+def test_a_node_about_which_nothing_was_done_stays_when_its_scale_is_cancelled(
+    spark: Walk,
+) -> None:
+    walk = scale(spark, worker=1)
+    walk.plan()
+    walk.cancel()
+
+    assert walk.finish().state == Operation.STATE_CANCELLED
+
+    assert workers(walk) == ["c1-worker-0", "c1-worker-1"]
+    assert counts(walk) == {"master": 1, "worker": 2}
+
+
+def test_a_node_that_has_begun_to_hand_over_does_not_work_on_and_users_are_told(
+    spark: Walk,
+) -> None:
+    walk = scale(spark, worker=1)
+    walk.plan()
+    walk.begin("decommission/c1-worker-1")
+    walk.cancel()
+
+    assert walk.finish().state == Operation.STATE_CANCELLED
+
+    assert walk.names(Instance.STATE_LEAVING) == ["c1-worker-1"]
+    assert counts(walk) == {"master": 1, "worker": 1}
+    assert "c1-worker-1 began to hand over" in walk.cluster.status_description
+
+
+def test_a_node_that_an_earlier_scale_let_go_does_not_come_back(spark: Walk) -> None:
+    first = scale(spark, worker=1)
+    first.finish(failing("decommission/"))
+    walk = scale(first, worker=2)
+    walk.asked.create_time.FromSeconds(int(walk.now) + 10)
+    walk.plan()
+    walk.cancel()
+
+    walk.finish()
+
+    assert walk.names(Instance.STATE_LEAVING) == ["c1-worker-1"]
 
 
 def test_a_bad_new_node_is_replaced_while_a_scale_goes_on(spark: Walk) -> None:

@@ -49,6 +49,7 @@ class Stored:
     failure: Failure | None = None
     is_unwanted: bool = False
     ended: float = 0.0
+    begun: bool = False
 
 
 @dataclass
@@ -114,6 +115,7 @@ class Walk:
                 failure=each.failure,
                 kind=each.spec.kind,
                 needs=each.spec.needs,
+                begun=each.begun,
             )
             if each.ended:
                 summary.end_time.FromMilliseconds(int(each.ended * 1000))
@@ -194,6 +196,7 @@ class Walk:
     def begin(self, key: str) -> None:
         assert self.is_able(key), f"{key} can not begin: {self.states()}"
         self.tasks[key].state = Task.STATE_ASSIGNED
+        self.tasks[key].begun = True
 
     def succeed(self, key: str) -> None:
         task = self.tasks[key]
@@ -385,6 +388,9 @@ class Walk:
             if state != before:
                 stored.update_time.FromMilliseconds(int(self.now * 1000))
             stored.state = state
+        for name in facts.staying:
+            if self._known[name].state == Instance.STATE_LEAVING:
+                self._known[name].state = Instance.STATE_READY
         if facts.serves:
             self.asked.is_completing = True
             self.cluster.state = Cluster.STATE_ACTIVE

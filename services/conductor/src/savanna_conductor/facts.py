@@ -35,8 +35,8 @@ def apply(
     Raises ``InvalidArgument`` for what is no fact.
     """
     merged = _merge(taught)
-    if merged.instances:
-        _apply_instances(transaction, operation, list(merged.instances))
+    if merged.instances or merged.staying:
+        _apply_instances(transaction, operation, merged)
     _apply_cluster(transaction, operation, merged)
     if merged.serves:
         operation.is_completing = True
@@ -69,9 +69,10 @@ def _merge(taught: Sequence[bytes]) -> cluster_pb2.Facts:
 
 
 def _apply_instances(
-    transaction: Transaction, operation: operation_pb2.Operation, news: Sequence[Instance]
+    transaction: Transaction, operation: operation_pb2.Operation, facts: cluster_pb2.Facts
 ) -> None:
-    names = {each.name for each in news}
+    news = facts.instances
+    names = {*(each.name for each in news), *facts.staying}
     table = schema.instance
     rows = transaction.connection.execute(
         select(table).where(table.c.cluster_id == operation.cluster_id, table.c.name.in_(names))
@@ -88,6 +89,13 @@ def _apply_instances(
             changed[each.name] = stored
         if _learn(stored, each):
             stored.update_time.FromMicroseconds(transaction.now)
+            telling.instance_changed(transaction, operation, stored)
+    for name in facts.staying:
+        stored = known.get(name)
+        if stored is not None and stored.state == Instance.STATE_LEAVING:
+            stored.state = Instance.STATE_READY
+            stored.update_time.FromMicroseconds(transaction.now)
+            changed[name] = stored
             telling.instance_changed(transaction, operation, stored)
     if fresh:
         transaction.connection.execute(

@@ -255,14 +255,19 @@ def _add_summaries(connection: Connection, answer: facts_service_pb2.GetPlanFact
     """Read of all tasks of the operation what a plan may know; there may be thousands."""
     table = schema.task
     query = (
-        select(table.c.spec, table.c.state, table.c.failure, table.c.ended)
+        select(table.c.spec, table.c.state, table.c.failure, table.c.ended, table.c.epoch)
         .where(table.c.operation_id == answer.operation.id)
         .order_by(table.c.created, table.c.position)
     )
-    for data, state, failure, ended in connection.execute(query):
+    for data, state, failure, ended, epoch in connection.execute(query):
         spec = operation_pb2.TaskSpec.FromString(data)
         summary = answer.tasks.add(
-            key=spec.key, instance=spec.instance, state=state, kind=spec.kind, needs=spec.needs
+            key=spec.key,
+            instance=spec.instance,
+            state=state,
+            kind=spec.kind,
+            needs=spec.needs,
+            begun=epoch > 0,
         )
         if failure:
             summary.failure.ParseFromString(failure)

@@ -14,6 +14,7 @@ from savanna_engine.planner.situation import evidence, too_late
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from savanna.conductor.v1.facts_service_pb2 import TaskSummary
     from savanna_engine.planner.nodes import Nodes
     from savanna_engine.planner.situation import Situation
 
@@ -80,11 +81,13 @@ def decide(situation: Situation, nodes: Nodes, limits: Limits, refusal: Refusal 
     if is_over and (residue or _shared_is_gone(situation, answer)):
         answer.conclusion = _end(situation, nodes, refusal, residue)
         _mark(residue, situation, answer)
+        answer.facts.staying.extend(_staying(situation))
         _put_counts_back(situation, answer)
         if situation.operation.is_completing:
             answer.facts.final_state = Cluster.STATE_ACTIVE
             answer.facts.status_description = ""
         _tell_of_wish(situation, answer)
+        _tell_of_leavers(situation, answer)
     if answer.conclusion is None and refusal is not None:
         # Kept for the end: the plugin is not asked again on the way back.
         answer.facts.status_description = refusal.message
@@ -237,9 +240,57 @@ def _cause(situation: Situation, nodes: Nodes, refusal: Refusal | None) -> Failu
     return evidence(situation)
 
 
+def _leavers(situation: Situation) -> list[Instance]:
+    """List instances that this operation let go, and that are not gone."""
+    begin = situation.operation.create_time.ToMicroseconds()
+    return [
+        each
+        for each in situation.instances.values()
+        if each.state == Instance.STATE_LEAVING and each.update_time.ToMicroseconds() >= begin
+    ]
+
+
+def _staying(situation: Situation) -> list[str]:
+    """Name instances that were let go and about which nothing was done yet: they stay."""
+    return [
+        each.name
+        for each in _leavers(situation)
+        if not any(task.begun for task in _leave_taking(situation, each.name))
+    ]
+
+
+def _leave_taking(situation: Situation, name: str) -> Iterator[TaskSummary]:
+    """List everything that was to be done about an instance that leaves, on whichever host."""
+    for task in situation.tasks_about(name):
+        yield task
+        if task.kind == "delete_server":
+            yield from (situation.tasks[need] for need in task.needs if need in situation.tasks)
+
+
+def _tell_of_leavers(situation: Situation, answer: Answer) -> None:
+    """Say which instances are neither in use nor gone: what they had to hand over was begun."""
+    staying = set(answer.facts.staying)
+    names = sorted(each.name for each in _leavers(situation) if each.name not in staying)
+    if not names or _leaves_nothing(situation) or answer.conclusion is None:
+        return
+    told = (
+        f"{', '.join(names)} began to hand over what it has and takes no more work: scale the "
+        "cluster again to let it go"
+    )
+    if answer.conclusion.HasField("failure"):
+        answer.conclusion.failure.message += f"; {told}"
+    else:
+        answer.facts.status_description = told
+
+
 def _put_counts_back(situation: Situation, answer: Answer) -> None:
     if _leaves_nothing(situation):
         return
+    staying = set(answer.facts.staying)
     for group in situation.cluster.node_groups:
-        living = [each for each in group.instances if each.state == Instance.STATE_READY]
+        living = [
+            each
+            for each in group.instances
+            if each.state == Instance.STATE_READY or each.name in staying
+        ]
         answer.facts.node_group_counts[group.name] = len(living)
