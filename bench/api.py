@@ -10,7 +10,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench import load, meshes
+from bench import envoy, load, meshes
 from bench.clusters import Launcher
 from bench.load import Kind
 from bench.tables import Table, times
@@ -20,12 +20,16 @@ from savanna_client import Client
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
+    from bench.envoy import Proxy
     from bench.load import Served
+    from bench.meshes import Bench
 
 CLUSTERS = 100
 LAUNCHED_NODES = 100
 CONNECTIONS = (1, 8, 32)
 BUSY_CONNECTIONS = (8,)
+ENVOY_CONNECTIONS = (1, 8)
+ENVOY = "idle, Envoy"
 SECONDS = 2.0
 
 
@@ -47,12 +51,14 @@ class Plan:
     nodes: int = LAUNCHED_NODES
     idle: Sequence[int] = CONNECTIONS
     busy: Sequence[int] = BUSY_CONNECTIONS
+    envoy: Sequence[int] = ENVOY_CONNECTIONS
     seconds: float = SECONDS
     database: str = "sqlite"
 
 
 async def measure(plan: Plan) -> list[Row]:
-    """Put load of each kind on an idle mesh, then on one that launches and deletes clusters."""
+    """Put load of each kind on an idle mesh, also by Envoy, then on one that launches and deletes
+    clusters."""
     rows = []
     with meshes.running("simulated", plan.database) as bench:
         async with Client(bench.mesh.plan.grpc) as client, line_to(bench.mesh.plan.rest) as line:
@@ -64,11 +70,21 @@ async def measure(plan: Plan) -> list[Row]:
             for kind, connections in itertools.product(kinds, plan.idle):
                 served = await load.run(bench, kind, connections, plan.seconds)
                 rows.append(Row("idle", kind, connections, served))
+            with _by_envoy(bench) as proxy:
+                for kind, connections in itertools.product(kinds, plan.envoy):
+                    served = await load.run(bench, kind, connections, plan.seconds, proxy)
+                    rows.append(Row(ENVOY, kind, connections, served))
             async with _launching(launcher, plan.nodes):
                 for kind, connections in itertools.product(kinds, plan.busy):
                     served = await load.run(bench, kind, connections, plan.seconds)
                     rows.append(Row("launch", kind, connections, served))
     return rows
+
+
+def _by_envoy(bench: Bench) -> contextlib.AbstractContextManager[Proxy]:
+    rest = bench.mesh.plan.rest
+    address = f"127.0.0.1:{meshes.free_port()}"
+    return envoy.before(rest, address, bench.mesh.plan.folder / "envoy")
 
 
 def _kinds(cluster_id: str, clusters: int) -> list[Kind]:
@@ -118,9 +134,40 @@ async def _launching(launcher: Launcher, nodes: int) -> AsyncIterator[None]:
 
 def report(rows: Sequence[Row]) -> str:
     """Write down what was measured."""
+    return f"{_requests(rows)}\n{_mesh(rows)}"
+
+
+def _mesh(rows: Sequence[Row]) -> Table:
+    """Tell what Envoy adds: the same requests, by it and not by it."""
+    table = Table(
+        "What Envoy adds to a request",
+        ("request", "open", "p50 ms", "by Envoy", "adds ms", "CPU ms", "by Envoy", "adds ms",
+         "Envoy's own"),
+        notes=("CPU: of gateway, conductor and Envoy, a request",),
+    )  # fmt: skip
+    direct = {
+        (each.kind.title, each.connections): each.served
+        for each in rows
+        if each.meanwhile == "idle"
+    }
+    for row in rows:
+        plain = direct.get((row.kind.title, row.connections))
+        if row.meanwhile != ENVOY or plain is None:
+            continue
+        own = row.served.per_request(row.served.cpu["envoy"])
+        wait, before = row.served.quantile(0.5), plain.quantile(0.5)
+        cpu = _both(row.served) + own
+        table.add(
+            row.kind.title, row.connections, before, wait, wait - before,
+            _both(plain), cpu, cpu - _both(plain), own,
+        )  # fmt: skip
+    return table
+
+
+def _requests(rows: Sequence[Row]) -> Table:
     extra = [
         name
-        for name in ("database",)
+        for name in ("database", "envoy")
         if any(name in each.served.cpu for each in rows)
     ]  # fmt: skip
     table = Table(
@@ -150,13 +197,13 @@ def report(rows: Sequence[Row]) -> str:
             served.quantile(0.99),
             served.per_request(served.cpu["api"]),
             served.per_request(served.cpu["conductor"]),
-            *(served.per_request(served.cpu[name]) for name in extra),
+            *(served.per_request(served.cpu.get(name, 0.0)) for name in extra),
             _both(served),
             times(_both(served), versions[row.meanwhile, row.connections]),
             row.kind.sahara,
             served.per_request(served.client_cpu),
         )
-    return str(table)
+    return table
 
 
 def _both(served: Served) -> float:
@@ -172,6 +219,7 @@ def main() -> int:
     )
     parser.add_argument("--idle", type=int, nargs="*", default=CONNECTIONS, metavar="OPEN")
     parser.add_argument("--busy", type=int, nargs="*", default=BUSY_CONNECTIONS, metavar="OPEN")
+    parser.add_argument("--envoy", type=int, nargs="*", default=ENVOY_CONNECTIONS, metavar="OPEN")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="of each row")
     parser.add_argument("--database", choices=meshes.DATABASES, default="sqlite")
     given = parser.parse_args()

@@ -14,6 +14,7 @@ from bench.web import line_to
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from bench.envoy import Proxy
     from bench.meshes import Bench
     from bench.web import Line
 
@@ -54,26 +55,32 @@ class Served:
         return 1000 * seconds / len(self.waits)
 
 
-async def run(bench: Bench, kind: Kind, connections: int, seconds: float) -> Served:
-    """Put load on for some seconds.
+async def run(
+    bench: Bench, kind: Kind, connections: int, seconds: float, proxy: Proxy | None = None
+) -> Served:
+    """Put load on for some seconds, by a proxy if one is given.
 
     Raises ``WebError`` for any answer that was not expected.
     """
     async with AsyncExitStack() as stack:
-        address = bench.mesh.plan.rest
+        address = proxy.address if proxy else bench.mesh.plan.rest
         lines = [await stack.enter_async_context(line_to(address)) for _ in range(connections)]
         await asyncio.gather(*(each.ask(kind.write(), kind.status) for each in lines))
-        before, mine = bench.cpu(), clocks.spent_here()
+        before, mine = _cpu(bench, proxy), clocks.spent_here()
         begun = time.perf_counter()
         waits = await asyncio.gather(*(_ask(each, kind, begun + seconds) for each in lines))
         ended = time.perf_counter()
-        after = bench.cpu()
+        after = _cpu(bench, proxy)
         return Served(
             seconds=ended - begun,
             waits=sorted(wait for each in waits for wait in each),
             cpu={name: after[name] - before[name] for name in after},
             client_cpu=clocks.spent_here() - mine,
         )
+
+
+def _cpu(bench: Bench, proxy: Proxy | None) -> dict[str, float]:
+    return bench.cpu() | ({"envoy": proxy.cpu()} if proxy else {})
 
 
 async def _ask(line: Line, kind: Kind, until: float) -> list[float]:

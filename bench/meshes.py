@@ -80,7 +80,7 @@ def running(cloud: str, database: str = "sqlite") -> Iterator[Bench]:
             folder=folder / "data",
             sockets=folder / "sockets",
             database_url=url,
-            rest=f"127.0.0.1:{_free_port()}",
+            rest=f"127.0.0.1:{free_port()}",
             grpc=f"unix:{folder / 'sockets' / 'api'}",
             cloud=cloud,
             plugins=("fake",),
@@ -121,7 +121,8 @@ def database_of(kind: str, folder: Path) -> Iterator[tuple[str, int | None]]:
         server.cleanup()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Find a port that nobody listens at."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
