@@ -31,7 +31,10 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 PATIENCE = 180.0
-"""Seconds after which what has not answered, or not ended, counts as lost."""
+"""Seconds after which what has not ended counts as lost, once nobody is hurt any more."""
+
+OUTAGE = 600.0
+"""Seconds after which who has not answered counts as gone, whatever happens to it."""
 
 TEMPLATE = "chaos"
 _SUCCEEDED = frozenset({int(Operation.STATE_SUCCEEDED)})
@@ -212,17 +215,24 @@ class User:
             raise Gone(f"ORPHAN cluster {name} was deleted and left {', '.join(left)}")
 
     async def _ended(self, operation: Operation) -> Operation:
+        """Wait for the end of an operation: it may take its time while somebody is hurt."""
+        waiting = asyncio.ensure_future(self._client.wait(operation.id, patience=OUTAGE))
+        quiet = asyncio.ensure_future(self._crowd.stopping.wait())
         try:
+            await asyncio.wait((waiting, quiet), return_when=asyncio.FIRST_COMPLETED)
             async with asyncio.timeout(PATIENCE):
-                return await self._client.wait(operation.id, patience=PATIENCE)
+                return await waiting
         except TimeoutError:
             goal = Operation.Goal.Name(operation.goal)
             raise Gone(f"END {goal} {operation.id} did not end in {PATIENCE:.0f} s") from None
+        finally:
+            quiet.cancel()
+            waiting.cancel()
 
 
 async def insist(call: Callable[[], Awaitable[T]]) -> T:
     """Call again until there is an answer, good or bad, other than that nobody answers."""
-    outage = Outage(PATIENCE)
+    outage = Outage(OUTAGE)
     while True:
         try:
             return await call()

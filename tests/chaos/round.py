@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -149,9 +149,11 @@ class _Round:
             await battle.fight(blows)
             battle.tell("nobody is hurt any more")
             crowd.stopping.set()
-            with suppress(TimeoutError):
+            try:
                 async with asyncio.timeout(QUIET_SECONDS):
                     await living
+            except TimeoutError:
+                crowd.complaints.append("REQUEST somebody waits for an answer to this day")
             battle.tell("the users have gone")
             history = await self._look_back(clients[-1], crowd, battle)
             for each in watching:
