@@ -52,12 +52,17 @@ async def failed_launch(
     return created, owner
 
 
-async def failed_scale(conductor: Conductor) -> tuple[Cluster, Operation, Owner]:
+async def failed_scale(conductor: Conductor, *, ready: int = 0) -> tuple[Cluster, Operation, Owner]:
+    """Scale from two workers to five and fail; with so many workers ready in the end."""
     cluster, owner = await active(conductor)
     begun = (await scale(conductor, cluster.id, 5)).operation
     graph = (await owner.claim()).graphs[0]
     session = await conductor.session()
     facts = cluster_pb2.Facts(node_group_counts={"worker": 2})
+    for number in range(ready):
+        facts.instances.add(
+            id=f"i{number}", name=f"w{number}", node_group="worker", state=Instance.STATE_READY
+        )
     await owner.commit(
         assign(graph.tasks[0], 1, session),
         finish(graph.tasks[0], 1, session, facts),
@@ -215,6 +220,18 @@ async def test_what_a_failed_launch_left_is_taken_back(conductor: Conductor) -> 
     await owner.commit(end(back.id, Operation.STATE_FAILED))
     once_more = await retry(conductor, back.id)
     assert once_more.rollback_of == created.operation.id
+
+
+@pytest.mark.parametrize("ready", [2, 3])
+async def test_new_nodes_that_a_failed_scale_kept_are_taken_back(
+    conductor: Conductor, ready: int
+) -> None:
+    _, failed, _ = await failed_scale(conductor, ready=ready)
+    if ready == 3:
+        assert (await roll_back(conductor, failed.id)).rollback_of == failed.id
+        return
+    with pytest.raises(FailedPrecondition, match="nothing is left"):
+        await roll_back(conductor, failed.id)
 
 
 async def test_where_nothing_is_left_nothing_is_taken_back(conductor: Conductor) -> None:

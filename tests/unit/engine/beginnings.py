@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from savanna.cluster.v1.cluster_pb2 import Cluster
+from savanna.cluster.v1.cluster_pb2 import Cluster, Wish
 from savanna.operation.v1.operation_pb2 import Operation
 from savanna_engine.planner.answer import Refusal
 from savanna_kit.errors import InvalidArgument
@@ -49,10 +49,12 @@ def scale(before: Walk, *, leaving: Sequence[str] = (), **counts: int) -> Walk:
     cluster = Cluster()
     cluster.CopyFrom(before.cluster)
     cluster.state = Cluster.STATE_SCALING
+    wish = Wish(counts_before={each.name: each.count for each in cluster.node_groups})
     for group in cluster.node_groups:
         group.count = counts.get(group.name, group.count)
         group.leaving[:] = leaving
-    return Walk(cluster, Operation.GOAL_SCALE, before.reply)
+    asked = Operation(detail=wish.SerializeToString())
+    return Walk(cluster, Operation.GOAL_SCALE, before.reply, asked=asked)
 
 
 def retry(before: Walk) -> Walk:
@@ -66,7 +68,8 @@ def retry(before: Walk) -> Walk:
 def roll_back(before: Walk) -> Walk:
     """Take back what has failed; no plugin answers."""
     cluster = _of(before, Cluster.STATE_ERROR)
-    return Walk(cluster, before.goal, no_plugin, asked=Operation(rollback_of="failed"))
+    asked = Operation(rollback_of="failed", detail=before.asked.detail)
+    return Walk(cluster, before.goal, no_plugin, asked=asked)
 
 
 def _of(before: Walk, state: Cluster.State.ValueType) -> Cluster:

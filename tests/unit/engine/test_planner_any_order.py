@@ -188,7 +188,7 @@ def test_a_scale_ends_at_its_counts_or_keeps_what_was_there(
             )
             assert each.state == Instance.STATE_READY or not was_left_alone
         else:
-            assert each.state in (Instance.STATE_READY, Instance.STATE_DELETED)
+            assert each.state == Instance.STATE_DELETED
     for group in walk.cluster.node_groups:
         ready = [each for each in group.instances if each.state == Instance.STATE_READY]
         assert len(ready) == group.count

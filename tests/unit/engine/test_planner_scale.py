@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from savanna.cluster.v1.cluster_pb2 import Cluster, Instance
-from savanna.operation.v1.operation_pb2 import Operation, Task
+from savanna.operation.v1.operation_pb2 import ON_FAILURE_KEEP, Operation, Task
 from savanna_engine.planner.answer import Refusal
 from savanna_plugin_fake.example import EXAMPLE as FAKE
 from savanna_plugin_fake.plugin import FakePlugin
 from savanna_plugin_spark.example import EXAMPLE as SPARK
 from savanna_plugin_spark.plugin import SparkPlugin
-from tests.unit.engine.beginnings import delete, launch, scale
+from tests.unit.engine.beginnings import delete, launch, roll_back, scale
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +35,13 @@ def spark() -> Walk:
     walk = launch(SparkPlugin(), SPARK.cluster, worker=2)
     walk.finish()
     return walk
+
+
+def make(walk: Walk, name: str) -> None:
+    """Do everything that makes a node ready."""
+    while walk.instances()[name].state != Instance.STATE_READY:
+        able = [key for key in walk.able() if key == "prepare-cluster" or key.endswith(name)]
+        walk.do(able[0])
 
 
 def counts(walk: Walk) -> dict[str, int]:
@@ -108,6 +115,62 @@ def test_a_node_that_can_not_hand_over_keeps_its_host_and_the_scale_says_why(spa
     again = scale(walk, worker=1)
     assert again.finish().state == SUCCEEDED
     assert again.names(Instance.STATE_DELETED) == ["c1-worker-1"]
+
+
+def test_a_scale_that_fails_removes_new_nodes_that_are_ready(spark: Walk) -> None:
+    walk = scale(spark, worker=4)
+    walk.plan()
+    make(walk, "c1-worker-2")
+    assert "c1-worker-2" in workers(walk)
+
+    conclusion = walk.finish(failing("create/", "QUOTA_EXCEEDED"))
+
+    assert conclusion.state == FAILED
+    assert workers(walk) == ["c1-worker-0", "c1-worker-1"]
+    assert walk.state_of("delete/c1-worker-2") == Task.STATE_SUCCEEDED
+    assert counts(walk) == {"master": 1, "worker": 2}
+
+
+def test_a_scale_that_is_cancelled_removes_new_nodes_that_are_ready(spark: Walk) -> None:
+    walk = scale(spark, worker=3)
+    walk.plan()
+    make(walk, "c1-worker-2")
+    walk.cancel()
+
+    assert walk.finish().state == Operation.STATE_CANCELLED
+
+    assert workers(walk) == ["c1-worker-0", "c1-worker-1"]
+    assert counts(walk) == {"master": 1, "worker": 2}
+
+
+def test_a_new_node_that_the_cloud_does_not_remove_is_told_and_not_counted(spark: Walk) -> None:
+    walk = scale(spark, worker=4)
+    walk.plan()
+    make(walk, "c1-worker-2")
+
+    conclusion = walk.finish(
+        lambda spec: "CLOUD_ERROR" if spec.key.startswith(("create/", "delete/")) else ""
+    )
+
+    assert conclusion.failure.reason == "RESIDUE"
+    assert "c1-worker-2" in conclusion.failure.message
+    assert "c1-worker-2" in walk.names(Instance.STATE_FAILED)
+    assert counts(walk) == {"master": 1, "worker": 2}
+
+
+def test_the_way_back_of_a_scale_that_kept_everything_removes_its_new_nodes(spark: Walk) -> None:
+    first = scale(spark, worker=4)
+    first.asked.on_failure = ON_FAILURE_KEEP
+    first.plan()
+    make(first, "c1-worker-2")
+    first.finish(failing("create/", "QUOTA_EXCEEDED"))
+    assert "c1-worker-2" in workers(first)
+    walk = roll_back(first)
+
+    assert walk.finish().state == SUCCEEDED
+
+    assert workers(walk) == ["c1-worker-0", "c1-worker-1"]
+    assert counts(walk) == {"master": 1, "worker": 2}
 
 
 def test_a_node_about_which_nothing_was_done_stays_when_its_scale_is_cancelled(

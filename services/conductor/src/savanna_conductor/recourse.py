@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import exists, select, update
+from sqlalchemy import exists, func, select, update
 
 from savanna.cluster.v1 import cluster_pb2
 from savanna.operation.v1 import operation_pb2
@@ -138,11 +138,20 @@ def _is_last(transaction: Transaction, failed: Operation) -> bool:
 def _left_something(transaction: Transaction, failed: Operation) -> bool:
     table = schema.instance
     query = select(exists().where(table.c.cluster_id == failed.cluster_id, _remains(failed)))
-    return bool(transaction.connection.execute(query).scalar_one())
+    if transaction.connection.execute(query).scalar_one():
+        return True
+    before = cluster_pb2.Wish.FromString(failed.detail).counts_before
+    ready = (
+        select(table.c.node_group, func.count())
+        .where(table.c.cluster_id == failed.cluster_id, table.c.state == Instance.STATE_READY)
+        .group_by(table.c.node_group)
+    )
+    rows = transaction.connection.execute(ready).all()
+    return any(number > before.get(group, 0) for group, number in rows)
 
 
 def _remains(failed: Operation) -> ColumnElement[bool]:
-    """Give the condition for what a way back removes: of a scale only what never worked."""
+    """Give the condition for what a way back surely removes: of a scale what never worked."""
     state = schema.instance.c.state
     if _is_launch(failed):
         return state != Instance.STATE_DELETED

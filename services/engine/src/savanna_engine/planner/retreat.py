@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from savanna.cluster.v1.cluster_pb2 import Cluster, Instance
+from savanna.cluster.v1.cluster_pb2 import Cluster, Instance, Wish
 from savanna.operation.v1.operation_pb2 import ON_FAILURE_KEEP, Failure, Operation
 from savanna.scheduler.v1.scheduler_service_pb2 import Conclusion
 from savanna_engine.planner import specs
@@ -82,7 +82,7 @@ def decide(situation: Situation, nodes: Nodes, limits: Limits, refusal: Refusal 
         answer.conclusion = _end(situation, nodes, refusal, residue)
         _mark(residue, situation, answer)
         answer.facts.staying.extend(_staying(situation))
-        _put_counts_back(situation, answer)
+        _put_counts_back(situation, answer, residue)
         if situation.operation.is_completing:
             answer.facts.final_state = Cluster.STATE_ACTIVE
             answer.facts.status_description = ""
@@ -129,12 +129,32 @@ def _keep(situation: Situation, nodes: Nodes, refusal: Refusal | None) -> Answer
 
 
 def _to_delete(situation: Situation) -> Iterator[Instance]:
-    """Choose what goes: everything of a launch; of a scale, what failed or is not ready yet."""
+    """Choose what goes: everything of a launch; of a scale, what failed, is not ready yet, or was
+    not there before."""
     all_go = _leaves_nothing(situation)
+    new = _new_ones(situation)
     for instance in situation.instances.values():
         never_worked = instance.state < Instance.STATE_READY
-        if all_go or never_worked or instance.state == Instance.STATE_FAILED:
+        is_bad = never_worked or instance.state == Instance.STATE_FAILED
+        if all_go or is_bad or instance.name in new:
             yield instance
+
+
+def _new_ones(situation: Situation) -> set[str]:
+    """Name the nodes that a scale made: by this operation, or by the one that it takes back, of
+    which only the counts before are known. What completes a cluster that serves stays."""
+    operation = situation.operation
+    if operation.is_completing or operation.goal != Operation.GOAL_SCALE:
+        return set()
+    new = {name for name in situation.instances if situation.made_here(name)}
+    if not operation.rollback_of:
+        return new
+    before = Wish.FromString(operation.detail).counts_before
+    for group in situation.cluster.node_groups:
+        ready = [each for each in group.instances if each.state == Instance.STATE_READY]
+        ready.sort(key=lambda each: each.index)
+        new |= {each.name for each in ready[before.get(group.name, 0) :]}
+    return new
 
 
 def _stop_the_rest(situation: Situation, doomed: set[str], answer: Answer) -> None:
@@ -283,7 +303,7 @@ def _tell_of_leavers(situation: Situation, answer: Answer) -> None:
         answer.facts.status_description = told
 
 
-def _put_counts_back(situation: Situation, answer: Answer) -> None:
+def _put_counts_back(situation: Situation, answer: Answer, residue: Sequence[str]) -> None:
     if _leaves_nothing(situation):
         return
     staying = set(answer.facts.staying)
@@ -291,6 +311,7 @@ def _put_counts_back(situation: Situation, answer: Answer) -> None:
         living = [
             each
             for each in group.instances
-            if each.state == Instance.STATE_READY or each.name in staying
+            if (each.state == Instance.STATE_READY and each.name not in residue)
+            or each.name in staying
         ]
         answer.facts.node_group_counts[group.name] = len(living)
