@@ -473,7 +473,10 @@ class Succeeded(_message.Message):
     """Serialised savanna.cluster.v1.Facts, passed on unread; may be empty."""
     @_builtins.property
     def spawn(self) -> _containers.RepeatedCompositeFieldContainer[_operation_pb2.TaskSpec]:
-        """Tasks to store in the same commit. Keys that exist already are left as they are. For plans only."""
+        """Tasks to store. Keys that exist already are left as they are. A few are stored in one commit, many in several, one
+        after the other, those that others need first. Should the scheduler end in between, whoever takes the operation over
+        plans again, is given the same keys for the same facts, and stores those that are missing. For plans only.
+        """
 
     @_builtins.property
     def conclusion(self) -> Global___Conclusion:
