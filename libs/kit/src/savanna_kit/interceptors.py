@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from contextlib import aclosing
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -22,9 +23,10 @@ from savanna_kit import errors, logs, measured, metrics, status, telemetry
 from savanna_kit.identity import FORWARDED, caller_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     Context = grpc.aio.ServicerContext[Any, Any]
+    GoOn = Callable[[], Awaitable[object]]
 
 log = logs.get_logger(__name__)
 
@@ -49,24 +51,21 @@ class Call:
         self.callers = callers
 
 
-@asynccontextmanager
-async def _traced(call: Call, context: Context) -> AsyncIterator[None]:
+async def _traced(call: Call, context: Context, go_on: GoOn) -> object:
     del context
     parent = call.metadata.get(telemetry.TRACEPARENT, "")
     with telemetry.span(call.method.lstrip("/"), parent):
-        yield
+        return await go_on()
 
 
-@asynccontextmanager
-async def _measured(call: Call, context: Context) -> AsyncIterator[None]:
+async def _measured(call: Call, context: Context, go_on: GoOn) -> object:
     if call.streaming or not metrics.is_on():
-        yield
-        return
+        return await go_on()
     begin = time.perf_counter()
     # A call that its caller has given up ends without a code.
     code = grpc.StatusCode.CANCELLED
     try:
-        yield
+        response = await go_on()
         code = grpc.StatusCode.OK
     except grpc.aio.AbortError:
         code = grpc.StatusCode(context.code())
@@ -74,21 +73,20 @@ async def _measured(call: Call, context: Context) -> AsyncIterator[None]:
     finally:
         took = time.perf_counter() - begin
         measured.RPC_SECONDS.record(took, call.method.lstrip("/"), code.name)
+    return response
 
 
-@asynccontextmanager
-async def _in_request(call: Call, context: Context) -> AsyncIterator[None]:
+async def _in_request(call: Call, context: Context, go_on: GoOn) -> object:
     del context
     request = request_context.from_metadata(call.metadata)
     request_context.enter(request)
     with structlog.contextvars.bound_contextvars(request_id=request.request_id):
-        yield
+        return await go_on()
 
 
-@asynccontextmanager
-async def _errors_mapped(call: Call, context: Context) -> AsyncIterator[None]:
+async def _errors_mapped(call: Call, context: Context, go_on: GoOn) -> object:
     try:
-        yield
+        return await go_on()
     except errors.SavannaError as error:
         await context.abort_with_status(status.to_status(error))
     except TimeoutError:
@@ -106,10 +104,10 @@ async def _errors_mapped(call: Call, context: Context) -> AsyncIterator[None]:
             metadata={"request_id": request_id},
         )
         await context.abort_with_status(status.to_status(fault))
+    raise AssertionError("an aborted call went on")
 
 
-@asynccontextmanager
-async def _allowed(call: Call, context: Context) -> AsyncIterator[None]:
+async def _allowed(call: Call, context: Context, go_on: GoOn) -> object:
     if call.callers:
         role = caller_of(context.peer_identities() or (), call.metadata.get(FORWARDED, ""))
         if role not in call.callers:
@@ -120,23 +118,28 @@ async def _allowed(call: Call, context: Context) -> AsyncIterator[None]:
                 reason="CALLER_NOT_ALLOWED",
                 metadata={"role": role},
             )
-    yield
+    return await go_on()
 
 
-@asynccontextmanager
-async def _in_time(call: Call, context: Context) -> AsyncIterator[None]:
+async def _in_time(call: Call, context: Context, go_on: GoOn) -> object:
     left = context.time_remaining()
     if call.streaming:
         request_context.enter_deadline(left)
-        yield
-        return
+        return await go_on()
     limit = DEFAULT_DEADLINE if left is None else left
     request_context.enter_deadline(limit)
     async with asyncio.timeout(limit):
-        yield
+        return await go_on()
 
 
 LAYERS = (_traced, _measured, _in_request, _errors_mapped, _allowed, _in_time)
+
+
+async def _through_layers(call: Call, context: Context, serve: GoOn) -> object:
+    """Serve a call inside of all layers."""
+    for layer in reversed(LAYERS):
+        serve = partial(layer, call, context, serve)
+    return await serve()
 
 
 class ServerLayers(ServerInterceptor):
@@ -174,23 +177,20 @@ def _wrapped(handler: Any, call: Call) -> Any:  # noqa: ANN401 - grpc's handler 
     )
 
     async def single(request: object, context: Context) -> object:
-        async with AsyncExitStack() as stack:
-            for layer in LAYERS:
-                await stack.enter_async_context(layer(call, context))
-            return await behavior(request, context)
-        raise AssertionError("a layer swallowed a failure")
+        return await _through_layers(call, context, partial(behavior, request, context))
 
     async def stream(request: object, context: Context) -> None:
         # No generator: one that its caller gives up is closed in another context than it ran in.
-        async with AsyncExitStack() as stack:
-            for layer in LAYERS:
-                await stack.enter_async_context(layer(call, context))
+        async def respond() -> None:
             responses = behavior(request, context)
             if inspect.isawaitable(responses):
                 await responses
                 return
-            async for response in await stack.enter_async_context(aclosing(responses)):
-                await context.write(response)
+            async with aclosing(responses):
+                async for response in responses:
+                    await context.write(response)
+
+        await _through_layers(call, context, respond)
 
     make = {
         (False, False): grpc.unary_unary_rpc_method_handler,
