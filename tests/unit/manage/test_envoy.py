@@ -216,6 +216,7 @@ def test_the_stream_of_an_engine_is_never_opened_again_behind_its_back(
     ("method", "path", "headers", "seconds", "again"),
     [
         ("GET", "/v2/clusters/1", {}, "65s", True),
+        ("GET", "/v2/job-binaries/1/data", {}, "605s", True),
         ("POST", "/v2/clusters", {}, "65s", False),
         ("POST", "/v2/clusters", {"idempotency_key": "k"}, "65s", True),
         ("DELETE", "/v2/clusters/1", {"idempotency_key": "k"}, "65s", False),
@@ -233,6 +234,17 @@ def test_rest_is_asked_again_where_asking_twice_is_asking_once(
     route = route_of(listeners["rest"], path, method=method, **headers)
     assert route["timeout"] == seconds
     assert is_sent_again_when_its_answer_is_lost(route) is again
+
+
+def test_a_read_whose_server_hangs_is_asked_of_another_one(listeners: dict[str, Any]) -> None:
+    reads: tuple[tuple[str, str, dict[str, str]], ...] = (
+        ("rest", "/v2/clusters", {"method": "GET"}),
+        ("grpc", "/savanna.api.v1.ClusterService/GetCluster", {}),
+        ("conductor", "/savanna.conductor.v1.ClusterService/GetClusters", {}),
+    )
+    for listener, path, headers in reads:
+        route = route_of(listeners[listener], path, **headers)
+        assert route["retry_policy"]["per_try_timeout"] == "20s"
 
 
 def test_grpc_web_is_off_unless_it_is_wanted(tmp_path: Path) -> None:

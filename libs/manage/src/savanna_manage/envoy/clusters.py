@@ -21,7 +21,7 @@ _IDLE_SECONDS = 60.0
 that could not be sent again."""
 
 _HEALTH = {
-    "timeout": "1s",
+    "timeout": "2s",
     "interval": "1s",
     # Without calls, too: else a server that came back would be found a minute later.
     "no_traffic_interval": "1s",

@@ -146,11 +146,13 @@ def _route(route: Route, cluster: str, kind: Kind) -> dict[str, Any]:
     action = {"cluster": cluster, **_limits(route, kind)}
     if route.again is Again.NEVER:
         action["retry_policy"] = {"num_retries": 0}
-    elif route.again is Again.ALWAYS and kind.is_http:
-        policy = _retries((*_UNSENT, "reset", "retriable-status-codes"))
-        action["retry_policy"] = {**policy, "retriable_status_codes": _NO_ANSWER}
     elif route.again is Again.ALWAYS:
-        action["retry_policy"] = _retries((*_UNSENT, "reset", "unavailable"))
+        answers = "retriable-status-codes" if kind.is_http else "unavailable"
+        policy = action["retry_policy"] = _retries((*_UNSENT, "reset", answers))
+        if kind.is_http:
+            policy["retriable_status_codes"] = _NO_ANSWER
+        if route.try_seconds is not None:
+            policy["per_try_timeout"] = seconds(route.try_seconds)
     return {"name": route.name, "match": _match(route), "route": action}
 
 

@@ -47,6 +47,9 @@ class Route:
     seconds: float | None = 60.0
     """None: as long as both sides want, however long nothing is said."""
 
+    try_seconds: float | None = None
+    """A server that has not begun to answer by then hangs, and another one is asked."""
+
 
 @dataclass(frozen=True)
 class Kind:
@@ -69,8 +72,15 @@ class Kind:
 _GATEWAY_SECONDS = 65.0
 """A little more than the 60 seconds that the gateway gives a request: its own words say more."""
 
-_UPLOAD_SECONDS = 605.0
+_TRY_SECONDS = 20.0
+_BYTES_SECONDS = 605.0
 _TRANSFER_SECONDS = 600.0
+
+
+def _reads(beginning: str) -> Route:
+    names = ("Get*", "List*", "Read*")
+    return Route("read", beginning, Again.ALWAYS, methods=names, try_seconds=_TRY_SECONDS)
+
 
 # Health and reflection: of any server, and a watch of health lasts.
 _ABOUT = Route("about", "/grpc.", seconds=None)
@@ -80,8 +90,18 @@ REST = Kind(
     health="",
     is_http=True,
     routes=(
-        Route("upload", "/", verbs=("PUT",), suffix="/data", seconds=_UPLOAD_SECONDS),
-        Route("read", "/", Again.ALWAYS, verbs=("GET", "HEAD"), seconds=_GATEWAY_SECONDS),
+        Route("upload", "/", verbs=("PUT",), suffix="/data", seconds=_BYTES_SECONDS),
+        Route(
+            "download", "/", Again.ALWAYS, verbs=("GET",), suffix="/data", seconds=_BYTES_SECONDS
+        ),
+        Route(
+            "read",
+            "/",
+            Again.ALWAYS,
+            verbs=("GET", "HEAD"),
+            seconds=_GATEWAY_SECONDS,
+            try_seconds=_TRY_SECONDS,
+        ),
         # Creations, runs and the ways on of an operation: other verbs know no key.
         Route(
             "keyed-write",
@@ -110,7 +130,7 @@ GRPC = Kind(
         Route(
             "upload", f"{_API}JobService/", methods=("UploadJobBinary",), seconds=_TRANSFER_SECONDS
         ),
-        Route("read", _API, Again.ALWAYS, methods=("Get*", "List*", "Read*")),
+        _reads(_API),
         Route("keyed-write", _API, Again.ALWAYS, keyed=True),
         Route("write", _API),
         _ABOUT,
@@ -143,7 +163,7 @@ CONDUCTOR = Kind(
             methods=("WriteJobBinary",),
             seconds=_TRANSFER_SECONDS,
         ),
-        Route("read", _CONDUCTOR, Again.ALWAYS, methods=("Get*", "List*", "Read*")),
+        _reads(_CONDUCTOR),
         # Savanna's own services are the only callers, and give each of these an id or a number.
         Route(
             "keyed-write",
@@ -180,6 +200,7 @@ ENGINES = Kind(
     health="savanna.engine.v1.CloudService",
     callers=("api",),
     routes=(
+        # The cloud may take its time.
         Route("read", "/savanna.engine.v1.", Again.ALWAYS, methods=("Get*", "List*")),
         Route("write", "/savanna.engine.v1."),
         _ABOUT,
