@@ -131,6 +131,10 @@ REFUSED = {
     ),
     "written twice": (f"{GRPC}{GRPC}", ["5: 'services' is written twice, first in line 1: remove"]),
     "no mapping": ("- rest\n", ["1: 'the file' must be a mapping of names to values"]),
+    "tag that means nothing": (
+        GRPC.replace("127.0.0.1:18387", "!port 18387"),
+        ["3: is not YAML: could not determine a constructor for the tag '!port'"],
+    ),
     "no yaml": ("services: [\n", ["2: is not YAML:"]),
     "empty": ("", [" is empty; describe the services of the mesh"]),
 }

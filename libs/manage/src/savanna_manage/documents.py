@@ -58,6 +58,8 @@ def read(path: Path) -> Document:
     document = Document(str(path))
     try:
         root = yaml.compose(path.read_text(), Loader=yaml.SafeLoader)
+        if root is not None:
+            document.content = _Reader(document).value(root, ())
     except FileNotFoundError as error:
         raise DocumentError(f"{path}: there is no such file") from error
     except (OSError, UnicodeDecodeError) as error:
@@ -69,7 +71,6 @@ def read(path: Path) -> Document:
         raise DocumentError(f"{path}{line}: is not YAML: {what}") from error
     if root is None:
         raise DocumentError(f"{path}: is empty; describe the services of the mesh")
-    document.content = _Reader(document).value(root, ())
     return document
 
 
