@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from random import Random
+from typing import TYPE_CHECKING
 
 from savanna.operation.v1.operation_pb2 import TaskSpec
-from savanna_scheduler.core.parts import in_parts
+from savanna_scheduler.core.parts import in_parts, sizes_of
 
-MUCH = 2**20
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def spec(number: int, *needs: int) -> TaskSpec:
     return TaskSpec(key=f"t{number}", needs=[f"t{each}" for each in needs])
 
 
+def parts_of(specs: list[TaskSpec], most: int, most_bytes: int = 2**20) -> Iterator[list[TaskSpec]]:
+    return in_parts(specs, sizes_of(specs), most=most, most_bytes=most_bytes)
+
+
 def test_few_tasks_are_given_as_they_are() -> None:
     specs = [spec(2, 1), spec(1)]
-    assert list(in_parts(specs, 2, MUCH)) == [specs]
+    assert list(parts_of(specs, 2)) == [specs]
 
 
 def test_large_tasks_go_alone_and_small_ones_share() -> None:
@@ -24,7 +30,7 @@ def test_large_tasks_go_alone_and_small_ones_share() -> None:
     for each in specs[:3]:
         each.body = bytes(1000)
 
-    parts = [[each.key for each in part] for part in in_parts(specs, 200, 900)]
+    parts = [[each.key for each in part] for part in parts_of(specs, 200, 900)]
 
     assert parts == [["t0"], ["t1"], ["t2"], ["t3", "t4", "t5"]]
 
@@ -33,7 +39,7 @@ def test_no_task_is_stored_before_what_it_needs() -> None:
     specs = [spec(n, *(range(max(0, n - 3), n))) for n in range(100)]
     Random(1).shuffle(specs)
 
-    parts = list(in_parts(specs, 7, MUCH))
+    parts = list(parts_of(specs, 7))
 
     assert {len(each) for each in parts[:-1]} == {7}
     stored: set[str] = set()
@@ -46,6 +52,6 @@ def test_no_task_is_stored_before_what_it_needs() -> None:
 def test_tasks_that_need_each_other_or_what_is_not_there_are_kept() -> None:
     specs = [spec(0, 1), spec(1, 0), spec(2, 99), spec(3)]
 
-    ordered = [each.key for part in in_parts(specs, 2, MUCH) for each in part]
+    ordered = [each.key for part in parts_of(specs, 2) for each in part]
 
     assert ordered == ["t2", "t3", "t0", "t1"]

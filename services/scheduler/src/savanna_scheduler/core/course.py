@@ -13,10 +13,10 @@ from savanna.operation.v1 import operation_pb2
 from savanna_scheduler.core import changes
 from savanna_scheduler.core.failures import endless, stuck
 from savanna_scheduler.core.graph import Ending, OperationGraph, Phase, TaskNode
-from savanna_scheduler.core.parts import in_parts
+from savanna_scheduler.core.parts import in_parts, sizes_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from savanna.conductor.v1 import execution_service_pb2 as execution
     from savanna_scheduler.core.scheduler import SchedulerCore
@@ -42,10 +42,13 @@ class Course:
         takes over plans again and is told the rest.
         """
         policy = self._core.policy
-        if self._is_too_much(graph, specs):
+        sizes = sizes_of(specs)
+        if self._is_too_much(graph, tasks=len(specs), size=sum(sizes.values())):
             self.end(graph, Operation.STATE_FAILED, endless(graph, policy))
             return
-        parts = deque(in_parts(specs, policy.spawn_part, policy.commit_bytes))
+        parts = deque(
+            in_parts(specs, sizes, most=policy.spawn_part, most_bytes=policy.commit_bytes)
+        )
         towards_goal = not graph.operation.cancel_requested
         graph.is_spawning = True
 
@@ -66,14 +69,15 @@ class Course:
 
         store_next()
 
-    def _is_too_much(self, graph: OperationGraph, specs: Sequence[operation_pb2.TaskSpec]) -> bool:
-        """Say whether an operation would become larger than any may be."""
+    def _is_too_much(
+        self, graph: OperationGraph, *, tasks: int, size: int = 0, plans: int = 0
+    ) -> bool:
+        """Say whether an operation would become larger than any may be, with so much more."""
         policy = self._core.policy
-        size = graph.size + sum(spec.ByteSize() for spec in specs)
         share = max(
-            (len(graph.tasks) + len(specs)) / policy.most_tasks,
-            size / policy.most_bytes,
-            (graph.plans + sum(spec.is_plan for spec in specs)) / policy.most_plans,
+            (len(graph.tasks) + tasks) / policy.most_tasks,
+            (graph.size + size) / policy.most_bytes,
+            (graph.plans + plans) / policy.most_plans,
         )
         return share > (policy.way_back if graph.operation.cancel_requested else 1.0)
 
@@ -99,7 +103,7 @@ class Course:
         spec = graph.next_plan()
         if spec is None or graph.ending is not None:
             return
-        if self._is_too_much(graph, [spec]):
+        if self._is_too_much(graph, tasks=1, plans=1):
             self.end(graph, Operation.STATE_FAILED, endless(graph, self._core.policy))
             return
         graph.plan_asked = True

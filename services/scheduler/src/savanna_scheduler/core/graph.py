@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from savanna.operation.v1 import operation_pb2
@@ -36,6 +37,7 @@ class Phase(StrEnum):
     """Succeeded, failed or skipped."""
 
 
+_NO_LIMITS: Mapping[str, int] = MappingProxyType({})
 _UNASSIGNED = (Phase.WAITING, Phase.READY)
 _OUT = (Phase.ASSIGNING, Phase.ASSIGNED)
 _ENDED = (Task.STATE_SUCCEEDED, Task.STATE_FAILED, Task.STATE_SKIPPED)
@@ -172,7 +174,7 @@ class OperationGraph:
             session_id=task.session_id,
             failed=task.failed_attempts,
             lost=task.lost_attempts,
-            limits=dict(task.spec.limits),
+            limits=dict(limits) if (limits := task.spec.limits) else _NO_LIMITS,
         )
         if task.HasField("not_before_time"):
             node.not_before = offset + task.not_before_time.ToMilliseconds() / 1000

@@ -5,15 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from savanna.operation.v1.operation_pb2 import TaskSpec
 
 
-def in_parts(specs: Sequence[TaskSpec], most: int, most_bytes: int) -> Iterator[list[TaskSpec]]:
+def sizes_of(specs: Sequence[TaskSpec]) -> dict[str, int]:
+    """Give the bytes of tasks by their keys."""
+    return {spec.key: spec.ByteSize() for spec in specs}
+
+
+def in_parts(
+    specs: Sequence[TaskSpec], sizes: Mapping[str, int], *, most: int, most_bytes: int
+) -> Iterator[list[TaskSpec]]:
     """Give tasks in parts of at most so many, and of so many bytes unless one alone is larger;
     those that fit into one are given as they are."""
-    sizes = {spec.key: spec.ByteSize() for spec in specs}
     if len(specs) <= most and sum(sizes.values()) <= most_bytes:
         if specs:
             yield list(specs)
