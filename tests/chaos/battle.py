@@ -216,10 +216,15 @@ class Battle:
         await self._serves(victim)
 
     async def _serves(self, victim: str) -> None:
+        """Wait until a victim serves again; one that does not is started once more, as whoever
+        looks after processes would."""
         try:
             await asyncio.to_thread(self._mesh.wait, victim)
         except Unavailable as error:
             self.complaints.append(f"END {victim} does not come back: {error}")
+            self._end(victim)
+            self._mesh.start(victim)
+            await asyncio.to_thread(self._mesh.wait, victim)
 
     # Recoveries.
 

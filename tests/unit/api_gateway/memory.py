@@ -275,8 +275,13 @@ class ClusterService(cluster_service_pb2_grpc.ClusterServiceServicer):
     async def ScaleCluster(
         self, request: pb.ScaleClusterRequest, context: object
     ) -> pb.ScaleClusterResponse:
-        self.memory.scales.append(request)
         cluster = self.memory.clusters[request.name.id]
+        if request.request_id in self.memory.requests:
+            operation = self.memory.requests[request.request_id]
+            return pb.ScaleClusterResponse(cluster=cluster, operation=operation)
+        if cluster.state != cluster_pb2.Cluster.STATE_ACTIVE:
+            raise errors.FailedPrecondition("it is being changed", reason="CLUSTER_NOT_ACTIVE")
+        self.memory.scales.append(request)
         present = {each.name: each for each in cluster.node_groups}
         for group in request.node_groups:
             if group.name in present:
@@ -289,6 +294,7 @@ class ClusterService(cluster_service_pb2_grpc.ClusterServiceServicer):
             request.name.project_id, cluster, operation_pb2.Operation.GOAL_SCALE
         )
         operation.on_failure = request.on_failure
+        self.memory.requests[request.request_id] = operation
         return pb.ScaleClusterResponse(cluster=cluster, operation=operation)
 
     async def DeleteCluster(

@@ -313,6 +313,24 @@ async def test_only_an_active_cluster_scales(front: Front) -> None:
         await front.clusters.ScaleCluster(clu.ScaleClusterRequest(id="c1", node_groups=[group]))
 
 
+async def test_a_scale_that_is_sent_again_is_the_same_scale(front: Front) -> None:
+    await active(front)
+    request = clu.ScaleClusterRequest(
+        id="c1",
+        node_groups=[cluster_pb2.NodeGroup(name="w", count=3)],
+        request_id=str(uuid.uuid4()),
+    )
+    first = await front.clusters.ScaleCluster(request)
+    # The answer was lost, and the cluster is being scaled by now.
+    again = await front.clusters.ScaleCluster(request)
+    assert again.operation.id == first.operation.id
+    assert len(front.memory.scales) == 1
+    request.request_id = str(uuid.uuid4())
+    with pytest.raises(errors.FailedPrecondition, match="Cluster cannot be scaled"):
+        await front.clusters.ScaleCluster(request)
+    assert len(front.memory.scales) == 1
+
+
 async def test_a_protected_cluster_stays(front: Front) -> None:
     made = await launch(front)
     front.memory.clusters[made.id].is_protected = True

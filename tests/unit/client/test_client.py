@@ -152,6 +152,19 @@ async def test_waiting_gives_the_operation_as_it_ended(stage: Stage, client: Cli
     assert len(stage.operations.asked) == 1
 
 
+async def test_waiting_may_begin_while_nobody_is_there(stage: Stage, client: Client) -> None:
+    operation = await launch(client)
+    stage.end(operation.id, state=Operation.STATE_SUCCEEDED)
+    await stage.stop_gateway()
+    waiting = asyncio.create_task(client.wait(operation.id))
+    # Longer than gRPC itself tries again.
+    await asyncio.sleep(1.0)
+    assert not waiting.done()
+    await stage.start_gateway()
+    async with asyncio.timeout(5):
+        assert (await waiting).state == Operation.STATE_SUCCEEDED
+
+
 @pytest.mark.parametrize("size", [0, 1, 256 * 2**10, 256 * 2**10 + 1, 700_000])
 async def test_bytes_arrive_as_they_were(
     stage: Stage, client: Client, tmp_path: Path, size: int

@@ -20,6 +20,7 @@ from savanna_client.journal import OPERATION_ENDED, Follower
 from savanna_client.outage import Outage
 from savanna_client.repeats import RETRIES
 from savanna_kit.channels import connect
+from savanna_kit.errors import SavannaError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from savanna.job.v1.job_pb2 import JobBinary
     from savanna.operation.v1.operation_pb2 import JournalEntry, Operation
     from savanna_client.tls import Tls
-    from savanna_kit.errors import SavannaError
 
     Response = TypeVar("Response", bound=Message)
 
@@ -129,12 +129,20 @@ class Client:
         Its state says how: ``STATE_SUCCEEDED``, ``STATE_FAILED`` with ``failure``, or
         ``STATE_CANCELLED``. Raises ``NotFound``.
         """
-        operation = await self.operation(operation_id)
+        operation = await self._read_patiently(operation_id, patience)
         if operation.state not in OPERATION_ENDED:
             async for _ in self.watch(operation_id=operation_id, patience=patience):
                 pass
-            operation = await self.operation(operation_id)
+            operation = await self._read_patiently(operation_id, patience)
         return operation
+
+    async def _read_patiently(self, operation_id: str, patience: float) -> Operation:
+        outage = Outage(patience)
+        while True:
+            try:
+                return await self.operation(operation_id)
+            except SavannaError as error:
+                await outage.endure(error)
 
     async def upload(self, binary: JobBinary | str, source: Path | bytes) -> JobBinary:
         """Send the bytes of a job binary (or its id or name), from a file or from memory.

@@ -39,6 +39,9 @@ _LIVING = frozenset(
     )
 )
 
+_NO_REVISION = 2**63 - 1
+"""A revision that no cluster ever has: a scale that asks for it is never stored, only found."""
+
 
 @dataclass(frozen=True)
 class Change:
@@ -82,10 +85,17 @@ class Scaling:
     ) -> Begun:
         """Check, ask the plugin, store with its operation.
 
-        A refused request changes nothing.
+        A refused request changes nothing. One that was stored before is not refused for what it
+        has brought about itself: it gives the operation that it made.
         """
         check_changeable(cluster, caller.project_id, "ClusterResource")
-        groups = await self._checked_groups(caller, cluster, change)
+        try:
+            groups = await self._checked_groups(caller, cluster, change)
+        except (errors.InvalidArgument, errors.FailedPrecondition):
+            begun = await self._begun_before(caller, cluster, "" if validate_only else request_id)
+            if begun is None:
+                raise
+            return begun
         if validate_only:
             return Begun(_as_wanted(cluster, groups))
         request = pb.ScaleClusterRequest(
@@ -96,6 +106,23 @@ class Scaling:
             on_failure=on_failure,
         )
         response = await self._conductor.clusters.ScaleCluster(request)
+        return Begun(response.cluster, response.operation)
+
+    async def _begun_before(
+        self, caller: RequestContext, cluster: cluster_pb2.Cluster, request_id: str
+    ) -> Begun | None:
+        """Find what the same request has begun; None when it is new or has no id."""
+        if not request_id:
+            return None
+        request = pb.ScaleClusterRequest(
+            name=pb.OwnedName(project_id=caller.project_id, id=cluster.id),
+            revision=_NO_REVISION,
+            request_id=request_id,
+        )
+        try:
+            response = await self._conductor.clusters.ScaleCluster(request)
+        except (errors.FailedPrecondition, errors.Aborted):
+            return None
         return Begun(response.cluster, response.operation)
 
     async def _checked_groups(
