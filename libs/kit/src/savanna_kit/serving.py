@@ -147,8 +147,13 @@ async def serve(
 def main(kind: type[settings.ServiceSettings], build: Build) -> None:
     """Run one service as a command: read settings, set logs and traces up, serve.
 
-    Exits with 2 for bad settings.
+    Exits with 2 for bad settings, and for words: it takes none but ``--help``.
     """
+    words = sys.argv[1:]
+    if words:
+        is_help = words in (["-h"], ["--help"])
+        (sys.stdout if is_help else sys.stderr).write(settings.usage(kind))
+        sys.exit(0 if is_help else 2)
     try:
         given = settings.load(kind)
         logs.configure(level=given.log_level, form=given.log_format)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import textwrap
 from pathlib import Path  # noqa: TC003 - pydantic reads the annotation when it runs
 from typing import Any, Literal, TypeVar
 
@@ -113,6 +114,20 @@ def load(kind: type[S], **given: Any) -> S:  # noqa: ANN401 - the fields of the 
             for each in error.errors()
         ]
         raise SettingsError("; ".join(lines)) from error
+
+
+def usage(kind: type[ProcessSettings]) -> str:
+    """Say how a command is used that takes settings alone, one line for each of them."""
+    prefix = str(kind.model_config.get("env_prefix", ""))
+    command = prefix.strip("_").lower().replace("_", "-")
+    summary = (kind.__doc__ or "").strip().splitlines()[0]
+    lines = [f"usage: {command}", "", summary, "", "It takes no words; the environment sets:"]
+    for name, field in kind.model_fields.items():
+        known = field.default is not None and not field.is_required() and not field.default_factory
+        default = f" Default: {field.default}" if known else ""
+        meaning = textwrap.wrap(f"{field.description}{default}", width=90)
+        lines += ["", f"  {prefix}{name.upper()}", *(f"      {each}" for each in meaning)]
+    return "\n".join(lines) + "\n"
 
 
 def page(kinds: list[type[ProcessSettings]]) -> str:
