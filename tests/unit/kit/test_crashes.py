@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -62,3 +64,14 @@ def test_one_variable_alone_is_refused() -> None:
 def test_what_names_no_point_is_refused_with_those_that_there_are(wrong: str) -> None:
     with pytest.raises(SettingsError, match=r"POINT:N.*engine\.send\.after"):
         crashes.arm({"SAVANNA_CRASH_AT": wrong, **ON_PURPOSE})
+
+
+def test_each_point_that_is_named_is_passed_somewhere_and_no_other() -> None:
+    root = Path(__file__).parents[3]
+    passed_by = {
+        point
+        for folder in ("libs", "services", "plugins")
+        for file in (root / folder).glob("*/src/**/*.py")
+        for point in re.findall(r"crashes\.here\(\"([^\"]+)\"\)", file.read_text())
+    }
+    assert passed_by == set(crashes.POINTS)
