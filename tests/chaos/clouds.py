@@ -115,8 +115,17 @@ class SeenHosts:
         return list(self._runs.values())
 
     async def left(self) -> list[str]:
-        """List everything that hosts put on this machine."""
-        return [] if self._trail is None else await asyncio.to_thread(self._trail.found)
+        """List everything that hosts put on this machine.
+
+        Hosts come and go all the time, and the numbers of their namespaces are given to others: one
+        is ours if its first process was started for this cloud.
+        """
+        if self._trail is None:
+            return []
+        found = await asyncio.to_thread(self._trail.found)
+        return [
+            each for each in found if not each.startswith("namespace") or str(self._root) in each
+        ]
 
     def _look(self) -> None:
         if self._trail is None and Path(self._root, "cloud-id").exists():

@@ -73,7 +73,7 @@ class Total:
         if whole or outcome.violations:
             lines += [f"  {each}" for each in outcome.story]
         if outcome.violations:
-            lines += [f"  {each}" for each in outcome.violations[:SHOWN]]
+            lines += [f"  {_short(str(each))}" for each in outcome.violations[:SHOWN]]
             lines.append(f"  again: make chaos MODE={self._mode} SEED={outcome.seed}")
         return "\n".join(lines)
 
@@ -114,6 +114,11 @@ class Total:
                 f" {_share(alone, 0.99)} {'' if aim is None else f'{aim:6.2f}'}".rstrip()
             )
         return lines
+
+
+def _short(text: str) -> str:
+    """Give a text in one line that can be read."""
+    return " ".join(text.split())[:400]
 
 
 def _share(values: list[float], share: float) -> str:

@@ -50,23 +50,22 @@ async def one_round(
     pace = pace or PACES[mode]
     with ExitStack() as stack:
         place = tempfile.TemporaryDirectory(prefix="savanna-chaos-")
-        sockets = Path(stack.enter_context(place))
-        folder = sockets / "data"
+        path = Path(stack.enter_context(place))
         if keep is not None:
-            stack.callback(_copy, folder, keep / f"{mode}-{seed}")
+            stack.callback(_copy, path / "data", keep / f"{mode}-{seed}")
         both: dict[str, Any] = {
-            "folder": folder,
-            "sockets": sockets,
+            "folder": path / "data",
+            "sockets": path,
             "cloud": cloud or ("local" if seed % 4 == 3 else "simulated"),
             "lease": pace.lease,
             "pause": pace.pause,
             "rest": "127.0.0.1:0",
         }
         if mode == "sqlite":
-            url = f"sqlite:///{folder}/savanna.db"
-            grpc = f"127.0.0.1:{free_port()}"
-            return await play(AlonePlan(database_url=url, grpc=grpc, **both), seed, kills)
-        database = Database(sockets / "postgresql", sockets)
+            url = f"sqlite:///{path}/data/savanna.db"
+            alone = AlonePlan(database_url=url, grpc=f"127.0.0.1:{free_port()}", **both)
+            return await play(alone, seed, kills)
+        database = Database(path / "postgresql", path)
         stack.callback(database.close)
         plan = PeersPlan(
             database_url=database.url,
