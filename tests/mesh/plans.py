@@ -216,9 +216,8 @@ def whole_mesh(folder: Path, database_url: str, nets: Networks, **more: Any) -> 
 def _certificates(folder: Path, envoy: str) -> Path:
     now = datetime.datetime.now(datetime.UTC)
     authority = make_authority(folder, days=2, now=now)
-    stands_in_for = [f"{each}.savanna" for each in ("conductor", "scheduler", "plugin")]
     for each in ROLES:
-        hosts = [envoy, *stands_in_for] if each == ENVOY else []
+        hosts = [envoy] if each == ENVOY else []
         make_leaf(folder, authority, each, days=1, now=now, hosts=hosts)
     return folder
 

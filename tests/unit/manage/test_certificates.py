@@ -47,6 +47,14 @@ def test_each_role_gets_a_leaf_that_names_it_and_fits_its_key(tmp_path: Path) ->
     assert not (tmp_path / "api.pem").exists()
 
 
+def test_the_leaf_of_a_proxy_also_names_the_roles_that_it_stands_in_for(tmp_path: Path) -> None:
+    assert certs(str(tmp_path), "envoy")[0] == 0
+    names = leaf(tmp_path, "envoy").extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    inner = ("conductor", "scheduler", "engine", "plugin")
+    found = names.value.get_values_for_type(x509.DNSName)
+    assert found == [f"{each}.savanna" for each in ("envoy", *inner)]
+
+
 def test_keys_can_be_read_by_their_owner_alone(tmp_path: Path) -> None:
     assert certs(str(tmp_path), "api")[0] == 0
     modes = {each.name: each.stat().st_mode & 0o777 for each in tmp_path.iterdir()}

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 ROLES = ("api", "conductor", "scheduler", "engine", "plugin", "simulator", "envoy", "user")
 """Who takes part: the services, the proxy before them, and who calls the public API."""
 
+STANDS_IN = {"envoy": ("conductor", "scheduler", "engine", "plugin")}
+"""Roles that a proxy stands in for: its leaf has their DNS names too, for those who call by it."""
+
 DOMAIN = "savanna"
 _CLOCKS_APART = datetime.timedelta(hours=1)
 """Leaves are valid from a while ago, for machines whose clocks are behind."""
@@ -78,7 +81,7 @@ def make_leaf(
     key = ec.generate_private_key(ec.SECP256R1())
     names: list[x509.GeneralName] = [
         x509.UniformResourceIdentifier(f"spiffe://{DOMAIN}/{role}"),
-        x509.DNSName(f"{role}.{DOMAIN}"),
+        *(x509.DNSName(f"{each}.{DOMAIN}") for each in (role, *STANDS_IN.get(role, ()))),
         *map(_general_name, hosts),
     ]
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, role)])
