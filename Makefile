@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 CODE := libs services plugins tests bench tools/setup tools/protos tools/spark_jar tools/settings_page tools/metrics_page tools/demo tools/sim tools/model tools/dist tools/chaos
 
-.PHONY: help setup lock protos fmt lint types test check sim model chaos demo docs bench-launch bench-api bench-tasks bench-retention bench-watch dist clean
+.PHONY: help setup lock protos released fmt lint types test check sim model chaos demo docs bench-launch bench-api bench-tasks bench-retention bench-watch dist clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -18,6 +18,9 @@ lock: setup ## Remake requirements.lock from the members' pyproject files (ARGS=
 protos: ## Generate protos/src from protos/savanna
 	@$(BIN)/python tools/protos
 
+released: ## Take the public contract as it is for that of a release; it may only grow from then on
+	@$(BIN)/buf build --exclude-source-info $(patsubst %,--path protos/savanna/%,api plugin common) -o protos/released.binpb
+
 fmt: ## Format code and protos
 	@$(BIN)/ruff format -q $(CODE) && $(BIN)/ruff check -q --fix-only $(CODE)
 	@$(BIN)/buf format -w
@@ -27,6 +30,7 @@ lint: ## Format, lint, floors, protos; generated code and pages up to date
 	@$(BIN)/ruff check -q $(CODE)
 	@$(BIN)/lint-imports --no-cache >.savanna/floors.log || { cat .savanna/floors.log; exit 1; }
 	@$(BIN)/buf lint && $(BIN)/buf format -d --exit-code >/dev/null
+	@$(BIN)/buf breaking --against protos/released.binpb
 	@$(BIN)/python tools/protos --check
 	@$(BIN)/python tools/settings_page --check
 	@$(BIN)/python tools/metrics_page --check
