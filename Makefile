@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 CODE := libs services plugins tests bench tools/setup tools/protos tools/spark_jar tools/settings_page tools/metrics_page tools/demo tools/sim tools/model tools/dist tools/chaos
 
-.PHONY: help setup lock protos released fmt lint types test check sim model chaos demo docs bench-launch bench-api bench-tasks bench-retention bench-watch dist clean
+.PHONY: help setup lock protos released fmt lint types test check sim model chaos mesh demo docs bench-launch bench-api bench-tasks bench-retention bench-watch dist clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -52,6 +52,9 @@ sim: setup ## Simulate schedulers and engines in a failing world (SEEDS=5000; SE
 
 chaos: setup ## Kill, freeze and cut off real processes under load (KILLS=200; MODE=sqlite; SEED=n replays one)
 	@$(BIN)/python tools/chaos --kills $(or $(KILLS),200) $(if $(MODE),--mode $(MODE)) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+mesh: setup ## A whole mesh behind Envoy, each process in a network of its own: ended, killed, traced; with figures
+	@$(BIN)/pytest -s tests/mesh
 
 demo: setup ## Launch a real Spark cluster on this machine, run real jobs, clean up (KEEP=1 leaves it up)
 	@$(BIN)/python tools/demo

@@ -1,4 +1,4 @@
-"""The real Envoy before the gateway of a benchmark, on loopback without TLS."""
+"""The real Envoy, run with what ``savanna-manage envoy`` makes of a description of a mesh."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -15,55 +15,58 @@ from bench import clocks
 from savanna_manage.envoy.trial import program
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
+COMMAND = str(Path(sys.executable).parent / "savanna-manage")
 _SECONDS = 20.0
 
 
-class Proxy:
-    """An Envoy that listens for REST at an address, and its CPU clock."""
+class Envoy:
+    """An Envoy that serves."""
 
-    def __init__(self, address: str, pid: int) -> None:
-        self.address = address
-        self._pid = pid
+    def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
+        self._process = process
+        self.log = log
 
     def cpu(self) -> float:
         """Give its CPU seconds so far."""
-        return clocks.spent(self._pid)
+        return clocks.spent(self._process.pid)
+
+    def wait_until_it_works(self) -> None:
+        """Wait until it serves.
+
+        Raises ``RuntimeError`` with the end of its log when it does not.
+        """
+        deadline = time.monotonic() + _SECONDS
+        while "starting workers" not in self.log.read_text():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"Envoy does not serve:\n{self.log.read_text()[-2000:]}")
+            time.sleep(0.02)
 
 
 @contextmanager
-def before(rest: str, address: str, folder: Path) -> Iterator[Proxy]:
-    """Run Envoy at an address, made by ``savanna-manage envoy``, before a gateway's REST."""
-    folder.mkdir()
+def running(
+    folder: Path, description: dict[str, Any], *, inside: Sequence[str] = ()
+) -> Iterator[Envoy]:
+    """Run Envoy in front of what a description names, by another command if one is given, with its
+    files in a folder."""
     mesh, bootstrap, log = folder / "mesh.yaml", folder / "envoy.yaml", folder / "envoy.log"
-    services = {"rest": {"listen": address, "at": [rest]}}
-    mesh.write_text(
-        yaml.safe_dump({"services": services, "access_log": str(folder / "access.log")})
-    )
-    command = str(Path(sys.executable).parent / "savanna-manage")
+    mesh.write_text(yaml.safe_dump(description))
     subprocess.run(
-        [command, "envoy", str(mesh), "-o", str(bootstrap)], check=True, stdout=subprocess.DEVNULL
+        [COMMAND, "envoy", str(mesh), "-o", str(bootstrap)], check=True, stdout=subprocess.DEVNULL
     )
-    words = ["-c", str(bootstrap), "--use-dynamic-base-id", "--disable-hot-restart"]
+    words = [
+        *("-c", str(bootstrap), "--concurrency", "1", "--file-flush-interval-msec", "50"),
+        *("--use-dynamic-base-id", "--disable-hot-restart"),
+    ]
     with log.open("wb") as out:
         process = subprocess.Popen(
-            [program(), *words, "--concurrency", "1"],
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=out,
+            [*inside, program(), *words], stdin=subprocess.DEVNULL, stdout=out, stderr=out
         )
     try:
-        _wait_until_it_works(process, log)
-        yield Proxy(address, process.pid)
+        envoy = Envoy(process, log)
+        envoy.wait_until_it_works()
+        yield envoy
     finally:
         process.terminate()
         process.wait(_SECONDS)
-
-
-def _wait_until_it_works(process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + _SECONDS
-    while "starting workers" not in log.read_text():
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise RuntimeError(f"Envoy does not serve; its log:\n{log.read_text()[-2000:]}")
-        time.sleep(0.02)

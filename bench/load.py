@@ -14,7 +14,6 @@ from bench.web import line_to
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bench.envoy import Proxy
     from bench.meshes import Bench
     from bench.web import Line
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.envoy import running
 from savanna_all_in_one.mesh import Mesh, MeshPlan
 from savanna_manage.certificates import ROLES, make_authority, make_leaf
 from tests.e2e.meshes import QUICK, free_port
-from tests.envoy import running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from bench.envoy import running
 from savanna_all_in_one.mesh import Mesh, MeshPlan
 from savanna_client import Client, Tls
 from savanna_engine.cloud.local.driver import purge
 from savanna_manage.certificates import ROLES, make_authority, make_leaf
 from tests.e2e.meshes import QUICK
-from tests.envoy import running
 from tests.mesh.networks import Networks
 
 if TYPE_CHECKING:

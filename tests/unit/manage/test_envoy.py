@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from bench.envoy import COMMAND
 from savanna.api.v1 import (
     catalog_service_pb2 as api_catalog,
 )
@@ -35,7 +36,6 @@ from savanna.engine.v1 import cloud_service_pb2
 from savanna.plugin.v1 import plugin_service_pb2
 from savanna.scheduler.v1 import scheduler_service_pb2
 from savanna_client.repeats import is_repeatable
-from tests.envoy import COMMAND
 
 if TYPE_CHECKING:
     from google.protobuf.descriptor import MethodDescriptor

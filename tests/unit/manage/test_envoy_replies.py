@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import httpx
 
+from bench.envoy import running
 from tests.e2e.meshes import free_port
-from tests.envoy import running
 
 if TYPE_CHECKING:
     from pathlib import Path

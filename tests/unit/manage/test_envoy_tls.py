@@ -16,8 +16,8 @@ import pytest
 from cryptography import x509
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
+from bench.envoy import running
 from savanna_manage.certificates import make_authority, make_leaf
-from tests.envoy import running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,8 +16,8 @@ from opentelemetry.proto.collector.trace.v1 import (
     trace_service_pb2_grpc,
 )
 
+from bench.envoy import running
 from tests.e2e.meshes import free_port
-from tests.envoy import running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,8 +13,8 @@ import httpx
 import pytest
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
+from bench.envoy import running
 from tests.e2e.meshes import free_port
-from tests.envoy import running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
