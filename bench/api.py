@@ -12,15 +12,14 @@ from typing import TYPE_CHECKING
 
 from bench import envoy, load, meshes
 from bench.clusters import Launcher
-from bench.load import Kind
+from bench.load import Kind, Proxy
 from bench.tables import Table, times
 from bench.web import line_to, request
 from savanna_client import Client
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Iterator, Sequence
 
-    from bench.envoy import Proxy
     from bench.load import Served
     from bench.meshes import Bench
 
@@ -81,10 +80,16 @@ async def measure(plan: Plan) -> list[Row]:
     return rows
 
 
-def _by_envoy(bench: Bench) -> contextlib.AbstractContextManager[Proxy]:
-    rest = bench.mesh.plan.rest
+@contextlib.contextmanager
+def _by_envoy(bench: Bench) -> Iterator[Proxy]:
+    """Run Envoy before the gateway, on loopback without TLS."""
+    folder = bench.mesh.plan.folder / "envoy"
+    folder.mkdir()
     address = f"127.0.0.1:{meshes.free_port()}"
-    return envoy.before(rest, address, bench.mesh.plan.folder / "envoy")
+    services = {"rest": {"listen": address, "at": [bench.mesh.plan.rest]}}
+    description = {"services": services, "access_log": str(folder / "access.log")}
+    with envoy.running(folder, description) as running:
+        yield Proxy(address, running)
 
 
 def _kinds(cluster_id: str, clusters: int) -> list[Kind]:

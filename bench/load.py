@@ -30,6 +30,14 @@ class Kind:
 
 
 @dataclass(frozen=True)
+class Proxy:
+    """An Envoy that stands before the gateway, and where it listens for REST."""
+
+    address: str
+    envoy: Envoy
+
+
+@dataclass(frozen=True)
 class Served:
     """What some seconds of load came to; CPU is of the whole time, whoever spent it."""
 
@@ -79,7 +87,7 @@ async def run(
 
 
 def _cpu(bench: Bench, proxy: Proxy | None) -> dict[str, float]:
-    return bench.cpu() | ({"envoy": proxy.cpu()} if proxy else {})
+    return bench.cpu() | ({"envoy": proxy.envoy.cpu()} if proxy else {})
 
 
 async def _ask(line: Line, kind: Kind, until: float) -> list[float]:
