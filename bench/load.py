@@ -14,6 +14,7 @@ from bench.web import line_to
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from bench.envoy import Envoy
     from bench.meshes import Bench
     from bench.web import Line
 
