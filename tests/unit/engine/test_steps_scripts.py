@@ -282,6 +282,22 @@ async def test_a_job_ends_as_its_program_does(
     assert ("bad input" in facts.status_description) == bool(exit_code)
 
 
+async def test_the_last_words_of_a_program_are_told_also_when_they_were_brought_before_its_end(
+    engine: Engine,
+) -> None:
+    await engine.do(start_job())
+    engine.remote.runs["op1", "run"].state = RunState(b"out", b"bad input\n", 3)
+    engine.conductor.plan_facts.job.output_size = 3
+    engine.conductor.plan_facts.job.error_size = 10
+
+    facts = job_facts((await engine.do(await_job())).succeeded.facts)
+
+    assert list(facts.chunks) == []
+    assert "its error output ends with:\nbad input; its output ends with:\nout" in (
+        facts.status_description
+    )
+
+
 async def test_a_job_is_stopped_once_for_all_epochs_and_a_start_after_it_begins_nothing(
     engine: Engine,
 ) -> None:

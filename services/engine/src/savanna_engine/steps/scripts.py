@@ -12,6 +12,7 @@ from savanna.operation.v1.operation_pb2 import Failure
 from savanna_engine.remote.base import Command, RemoteFile, RunId
 from savanna_engine.remote.errors import RemoteError, RunNotFound, RunTimeout
 from savanna_engine.steps.base import (
+    TAIL_BYTES,
     Done,
     Later,
     StepFailed,
@@ -96,17 +97,7 @@ class ScriptSteps:
         host = await self._access.host(work.body.cluster_id, step.instance_name)
         run = RunId(step.operation_id, step.run_key, work.epoch)
         output_offset, errors_offset = await self._wanted(work)
-        state = await self._on(
-            work,
-            host,
-            lambda: self._remote.poll(
-                host,
-                run,
-                output_offset=output_offset,
-                errors_offset=errors_offset,
-                timeout=_LOOK_SECONDS,
-            ),
-        )
+        state = await self._look(work, host, run, output_offset, errors_offset)
         facts = JobFacts()
         _add(facts, OutputChunk.STREAM_STDOUT, output_offset, state.output)
         _add(facts, OutputChunk.STREAM_STDERR, errors_offset, state.errors)
@@ -117,10 +108,29 @@ class ScriptSteps:
         facts.exit_code = state.exit_code
         facts.state = Job.STATE_SUCCEEDED if state.exit_code == 0 else Job.STATE_DONE_WITH_ERROR
         if state.exit_code:
+            # What tells why may have been brought by earlier looks.
+            before = (max(0, each - TAIL_BYTES) for each in (output_offset, errors_offset))
+            state = await self._look(work, host, run, *before)
             facts.status_description = (
                 f"the program ended with exit code {state.exit_code}{_last_words(state)}"
             )
         return Done(facts=_job(facts))
+
+    async def _look(
+        self, work: Work, host: Host, run: RunId, output_offset: int, errors_offset: int
+    ) -> RunState:
+        """Look at a program, and at what it wrote behind these places."""
+        return await self._on(
+            work,
+            host,
+            lambda: self._remote.poll(
+                host,
+                run,
+                output_offset=output_offset,
+                errors_offset=errors_offset,
+                timeout=_LOOK_SECONDS,
+            ),
+        )
 
     async def stop_job(self, work: Work) -> Done:
         """Stop the program of a job and wait until it is gone."""
