@@ -151,7 +151,7 @@ Say(i, e, kind, epoch) ==
               THEN [stream EXCEPT ![i][e] = Append(@, <<kind, epoch>>)]
               ELSE stream
 
-(* scheduler.py, SchedulerCore._hand_out *)
+(* hand_out.py, HandOut._hand_out *)
 HandOut(i) ==
     /\ life[i] = "live" /\ mem[i].phase = "waiting" /\ mem[i].epoch < MaxEpoch
     /\ \E e \in Engines :

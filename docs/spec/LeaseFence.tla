@@ -164,7 +164,7 @@ Watch(s) ==
 ---------------------------------------------------------------------------------------------------
 (* The scheduler, and the conductor that decides. *)
 
-(* scheduler.py, SchedulerCore._hand_out; commit.py, _Commit._assign *)
+(* hand_out.py, HandOut._hand_out; commit.py, _Commit._assign *)
 Assign(s) ==
     /\ task.state = "pending" /\ task.epoch < MaxEpoch /\ IsAlive(s)
     /\ task' = [task EXCEPT !.state = "assigned", !.epoch = @ + 1, !.session = s]

@@ -134,7 +134,7 @@ LookForMore(steps, plansOut, isNews) ==
 ---------------------------------------------------------------------------------------------------
 (* Plans. *)
 
-(* scheduler.py, SchedulerCore._hand_out; graph.py, OperationGraph.may_run; course.py, *)
+(* hand_out.py, HandOut._hand_out; graph.py, OperationGraph.may_run; course.py, *)
 (* Course.acknowledge_cancel                                                           *)
 PlanHandedOut(p) ==
     /\ operation = "running" /\ asked /\ ending = NoEnding /\ plan[p] = Idle
@@ -201,7 +201,7 @@ Settle ==
 ---------------------------------------------------------------------------------------------------
 (* Steps. *)
 
-(* scheduler.py, SchedulerCore._hand_out *)
+(* hand_out.py, HandOut._hand_out *)
 HandedOut(k) ==
     /\ operation = "running" /\ ending = NoEnding /\ step[k] = "waiting"
     /\ k[1] = "setup" => Is("create", k[2], {"succeeded"})
