@@ -39,6 +39,10 @@ class Echo(health_pb2_grpc.HealthServicer):
             )
         if request.service == "broken":
             raise ZeroDivisionError("secret text")
+        if request.service == "cut off":
+            inner = asyncio.ensure_future(asyncio.sleep(30))
+            inner.cancel()
+            await inner
         if request.service == "slow":
             await asyncio.sleep(30)
         return health_pb2.HealthCheckResponse(status=health_pb2.HealthCheckResponse.SERVING)
@@ -80,6 +84,15 @@ async def test_health_and_reflection_are_served_beside_the_servicers(tmp_path: P
         for service in ("", "echo.Echo"):
             answer = await stub.Check(health_pb2.HealthCheckRequest(service=service))
             assert answer.status == health_pb2.HealthCheckResponse.SERVING
+
+
+async def test_a_call_whose_own_call_was_cut_off_is_told_so_and_does_not_hang(
+    tmp_path: Path,
+) -> None:
+    parts, _ = echo_parts(tmp_path)
+    async with serving.running([parts]), connect(parts.addresses[0]) as channel:
+        with pytest.raises(errors.Unavailable, match="cut off from what it asks"):
+            await ask(channel, "cut off", timeout=5)
 
 
 async def test_an_error_comes_back_as_the_same_error_with_all_its_details(tmp_path: Path) -> None:

@@ -190,7 +190,7 @@ def test_only_the_right_role_comes_in_and_the_server_learns_who_it_is(door: Door
             assert door.ask(stranger).startswith("UNAVAILABLE"), stranger
         assert door.ask_in_clear().startswith("UNAVAILABLE")
         assert told_of(door, "SAN_matcher,_certificate_SANs_are_[spiffe://savanna/plugin")
-        assert told_of(door, "certificate_signature_failure")
+        assert told_of(door, "unable_to_get_local_issuer_certificate")
         assert told_of(door, "certificate_has_expired")
         assert told_of(door, "WRONG_VERSION_NUMBER")
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import grpc
 
@@ -13,9 +14,11 @@ from savanna_kit.interceptors import DEFAULT_DEADLINE, ClientLayers
 from savanna_kit.renewal import RenewedChannel
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from savanna_kit.identity import Identity
+
+Stub = TypeVar("Stub")
 
 MAX_MESSAGE = 64 * 2**20
 """Bytes of the largest message: a claimed operation of ten thousand tasks fits."""
@@ -105,6 +108,40 @@ def connect(
         return grpc.aio.secure_channel(address, credentials, options=options, interceptors=layers)
 
     return RenewedChannel(peer.identity, make)
+
+
+class BlockingStub(Generic[Stub]):
+    """A stub for threads, on a channel that is made anew when its certificate was renewed."""
+
+    def __init__(
+        self,
+        kind: Callable[[grpc.Channel], Stub],
+        address: str,
+        options: Sequence[tuple[str, str | int]] = (),
+        peer: Peer | None = None,
+    ) -> None:
+        self._kind = kind
+        self._place = (address, options, peer)
+        self._identity = peer.identity if peer else None
+        self._lock = threading.Lock()
+        self._open()
+
+    def current(self) -> Stub:
+        """Give the stub to use now; calls of a former one go on."""
+        if self._identity is not None and self._identity.current() is not self._pems:
+            with self._lock:
+                if self._identity.current() is not self._pems:
+                    self._open()
+        return self._stub
+
+    def close(self) -> None:
+        """Close its channel."""
+        self._channel.close()
+
+    def _open(self) -> None:
+        self._pems = self._identity.current() if self._identity else None
+        self._channel = connect_blocking(*self._place)
+        self._stub = self._kind(self._channel)
 
 
 def connect_blocking(

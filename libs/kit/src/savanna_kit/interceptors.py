@@ -94,6 +94,13 @@ async def _errors_mapped(call: Call, context: Context, go_on: GoOn) -> object:
         await context.abort_with_status(status.to_status(late))
     except grpc.aio.AbortError:
         raise
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        # Not this call was given up, but one that it made: without an answer its caller would wait.
+        broken = errors.Unavailable(f"{call.method} was cut off from what it asks; call it again")
+        await context.abort_with_status(status.to_status(broken))
     except Exception:
         # The text of an unforeseen fault may hold anything: callers get the request id, the log has
         # the rest.

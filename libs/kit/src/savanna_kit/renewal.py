@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from savanna_kit.identity import Identity, Pems
 
-_LINGER_SECONDS = 3600.0
+_LINGER_SECONDS = 30 * 86_400.0
 """How long calls of a former channel may go on: a stream lives as long as its connection."""
 
 

@@ -56,7 +56,7 @@ def make_authority(folder: Path, *, days: int, now: datetime.datetime) -> Author
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Savanna authority")])
     certificate = (
-        _begun(name, name, key.public_key(), days, now)
+        _begun(name, name, key.public_key(), key.public_key(), days, now)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_usage(signs_certificates=True), critical=True)
         .sign(key, hashes.SHA256())
@@ -85,9 +85,10 @@ def make_leaf(
         *map(_general_name, hosts),
     ]
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, role)])
+    issuer = authority.certificate
     uses = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
     certificate = (
-        _begun(subject, authority.certificate.subject, key.public_key(), days, now)
+        _begun(subject, issuer.subject, key.public_key(), authority.key.public_key(), days, now)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(signs_certificates=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage(uses), critical=False)
@@ -101,9 +102,12 @@ def _begun(
     subject: x509.Name,
     issuer: x509.Name,
     key: ec.EllipticCurvePublicKey,
+    signer: ec.EllipticCurvePublicKey,
     days: int,
     now: datetime.datetime,
 ) -> x509.CertificateBuilder:
+    # By these, two authorities of one name are told apart while one takes over from the other.
+    issued_by = x509.AuthorityKeyIdentifier.from_issuer_public_key(signer)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -112,6 +116,8 @@ def _begun(
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - _CLOCKS_APART)
         .not_valid_after(now + datetime.timedelta(days=days))
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+        .add_extension(issued_by, critical=False)
     )
 
 

@@ -53,12 +53,17 @@ class Gateway(serving.Parts):
     """Filled in when it serves: where REST really listens, host:port."""
 
 
+_CALLERS = frozenset({"envoy", "user"})
+"""Roles that may call where certificates are shown: no service of the mesh is a user."""
+
+
 def build(settings: ApiSettings) -> Gateway:
     """Put the gateway together.
 
     Raises ``SettingsError`` for settings that can not be used.
     """
     authenticator = _authenticator(settings)
+    _check_doors(settings)
     parts = Gateway(
         name="api",
         listen=settings.listen,
@@ -112,7 +117,9 @@ def _served(api: Api, authenticator: Authenticator, watches: Watches) -> list[se
     clusters, jobs = cluster_service_pb2_grpc, job_service_pb2_grpc
     catalog = catalog_service_pb2_grpc
     return [
-        serving.Served(f"savanna.api.v1.{name}", add, Door(servicer, authenticator))
+        serving.Served(
+            f"savanna.api.v1.{name}", add, Door(servicer, authenticator), callers=_CALLERS
+        )
         for name, add, servicer in (
             ("CatalogService", catalog.add_CatalogServiceServicer_to_server, CatalogServicer(api)),
             ("ClusterService", clusters.add_ClusterServiceServicer_to_server, ClusterServicer(api)),
@@ -134,6 +141,19 @@ def _served(api: Api, authenticator: Authenticator, watches: Watches) -> list[se
             ),
         )
     ]
+
+
+def _check_doors(settings: ApiSettings) -> None:
+    """Refuse to serve others in clear, unless that is wished."""
+    if settings.clear_text or settings.tls_certificate is not None:
+        return
+    for name, listen in (("LISTEN", settings.listen), ("REST_LISTEN", settings.rest_listen)):
+        if not is_loopback(listen):
+            raise SettingsError(
+                f"SAVANNA_API_{name}={listen} can be reached by others, and tokens would travel in "
+                "clear: set SAVANNA_API_TLS_AUTHORITY, _CERTIFICATE and _KEY, listen on 127.0.0.1, "
+                "or set SAVANNA_API_CLEAR_TEXT=true where a proxy before it has TLS"
+            )
 
 
 def _authenticator(settings: ApiSettings) -> Authenticator:

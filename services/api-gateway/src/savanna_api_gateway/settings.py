@@ -16,6 +16,13 @@ class ApiSettings(ServiceSettings):
         "127.0.0.1:8387",
         description="Where the public gRPC API is served: host:port or unix:/path.",
     )
+    clear_text: bool = Field(
+        False,
+        description=(
+            "Serve users in clear on addresses that others can reach: only where a proxy before it "
+            "has TLS. Otherwise this machine alone is served without certificates."
+        ),
+    )
     rest_listen: str = Field("127.0.0.1:8386", description="Where REST is served: host:port.")
     auth: str = Field(
         "none",

@@ -35,6 +35,7 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._identity = identity
         self._shown = identity.current() if identity else None
+        self._context: ssl.SSLContext | None = None
         self.serving = asyncio.Event()
         self._told_to_end = asyncio.Event()
 
@@ -50,17 +51,33 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then say so."""
+        if self.config.ssl is not None:
+            self.config.ssl.sni_callback = self._choose
         await super().startup(sockets)
         self.serving.set()
 
     async def on_tick(self, counter: int) -> bool:
-        """Show a renewed certificate to who connects from now on."""
+        """Look for a renewed certificate, then do what is usual."""
         if self._identity is not None and self._identity.current() is not self._shown:
-            self._shown = self._identity.current()
-            _, certificate, key = self._identity.files
-            assert self.config.ssl is not None
-            self.config.ssl.load_cert_chain(certificate, key)
+            self._renew(self._identity)
         return await super().on_tick(counter)
+
+    def _renew(self, identity: Identity) -> None:
+        """Show a renewed certificate, and trust a renewed authority, to and of who connects now."""
+        shown = identity.current()
+        try:
+            self._context = _context(identity)
+        except (ssl.SSLError, OSError) as error:
+            # Renewed once more meanwhile, and half done: the former one goes on.
+            log.warning("certificate_not_renewed", error=str(error))
+        else:
+            self._shown = shown
+
+    def _choose(self, connection: ssl.SSLObject, name: str | None, before: ssl.SSLContext) -> None:
+        """Let a new connection use what is shown now."""
+        del name, before
+        if self._context is not None:
+            connection.context = self._context
 
     async def main_loop(self) -> None:
         """Tick until it is told to end, and notice that at once, not at the next tick."""
@@ -113,6 +130,14 @@ def _tls(identity: Identity | None) -> dict[str, Any]:
         "ssl_keyfile": str(key),
         "ssl_cert_reqs": ssl.CERT_REQUIRED,
     }
+
+
+def _context(identity: Identity) -> ssl.SSLContext:
+    authority, certificate, key = identity.files
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=authority)
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_cert_chain(certificate, key)
+    return context
 
 
 @asynccontextmanager

@@ -23,7 +23,7 @@ from savanna_engine.cloud.errors import (
     QuotaExceeded,
 )
 from savanna_kit import context, errors, status
-from savanna_kit.channels import MAX_MESSAGE, connect_blocking
+from savanna_kit.channels import MAX_MESSAGE, BlockingStub
 from savanna_kit.interceptors import outgoing_metadata
 
 if TYPE_CHECKING:
@@ -80,8 +80,11 @@ class SimulatedCloud:
     name = "simulated"
 
     def __init__(self, address: str, peer: Peer | None = None) -> None:
-        self._channel = connect_blocking(address, _OPTIONS, peer)
-        self._stub = stubs.SimulatedCloudServiceStub(self._channel)
+        self._calls = BlockingStub(stubs.SimulatedCloudServiceStub, address, _OPTIONS, peer)
+
+    @property
+    def _stub(self) -> stubs.SimulatedCloudServiceStub:
+        return self._calls.current()
 
     def catalog(self, project_id: str) -> cloud_pb2.CloudCatalog:
         """Say what is offered; the same to every project."""
@@ -159,7 +162,7 @@ class SimulatedCloud:
 
     def close(self) -> None:
         """Close the channel."""
-        self._channel.close()
+        self._calls.close()
 
     def _list(self, metadata: dict[str, str], provider_id: str = "") -> list[Server]:
         request = messages.ListServersRequest(metadata=metadata, id=provider_id)

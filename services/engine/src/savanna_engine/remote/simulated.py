@@ -24,7 +24,7 @@ from savanna_engine.remote.errors import (
     StaleEpoch,
 )
 from savanna_kit import status
-from savanna_kit.channels import MAX_MESSAGE, connect_blocking
+from savanna_kit.channels import MAX_MESSAGE, BlockingStub
 from savanna_kit.interceptors import outgoing_metadata
 
 if TYPE_CHECKING:
@@ -53,8 +53,11 @@ class SimulatedRemote:
     """Hosts of the simulator at an address, "host:port" or "unix:/path"."""
 
     def __init__(self, address: str, peer: Peer | None = None) -> None:
-        self._channel = connect_blocking(address, _OPTIONS, peer)
-        self._stub = stubs.SimulatedHostServiceStub(self._channel)
+        self._calls = BlockingStub(stubs.SimulatedHostServiceStub, address, _OPTIONS, peer)
+
+    @property
+    def _stub(self) -> stubs.SimulatedHostServiceStub:
+        return self._calls.current()
 
     def check(self, host: Host, timeout: float) -> None:
         """Look for a command that is not there: a host that says so answers."""
@@ -115,7 +118,7 @@ class SimulatedRemote:
 
     def close(self) -> None:
         """Close the channel."""
-        self._channel.close()
+        self._calls.close()
 
     def _stop_late(self, host: Host, run: RunId, timeout: float) -> RunState:
         """Stop a run that took too long; its state, if it ended by itself just now."""

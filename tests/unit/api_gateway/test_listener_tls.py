@@ -1,0 +1,96 @@
+"""REST under certificates that are renewed while it serves."""
+
+from __future__ import annotations
+
+import datetime
+import ssl
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+from starlette.responses import PlainTextResponse
+
+from savanna_api_gateway.main import build
+from savanna_api_gateway.rest.listener import listening
+from savanna_api_gateway.settings import ApiSettings
+from savanna_kit.identity import Identity
+from savanna_kit.settings import SettingsError, load
+from savanna_manage.certificates import make_authority, make_leaf
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NOW = datetime.datetime.now(datetime.UTC)
+
+
+def leaves(folder: Path) -> None:
+    """Make an authority, and leaves of the gateway and of a user."""
+    authority = make_authority(folder, days=2, now=NOW)
+    for role in ("api", "user"):
+        make_leaf(folder, authority, role, days=1, now=NOW, hosts=["127.0.0.1"])
+
+
+def user_of(folder: Path, trusted: Path) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=trusted)
+    context.load_cert_chain(folder / "user.pem", folder / "user.key")
+    return context
+
+
+async def status(address: str, context: ssl.SSLContext) -> int:
+    async with httpx.AsyncClient(verify=context) as client:
+        return (await client.get(f"https://{address}/", timeout=5)).status_code
+
+
+async def test_a_renewed_certificate_and_authority_are_used_without_a_restart(
+    tmp_path: Path,
+) -> None:
+    old, new, ours = tmp_path / "old", tmp_path / "new", tmp_path / "ours"
+    for folder in (old, new):
+        leaves(folder)
+    ours.mkdir()
+    for name in ("ca.pem", "api.pem", "api.key"):
+        (ours / name).write_bytes((old / name).read_bytes())
+    now = [0.0]
+    identity = Identity(
+        authority=ours / "ca.pem",
+        certificate=ours / "api.pem",
+        key=ours / "api.key",
+        monotonic=lambda: now[0],
+    )
+    app = PlainTextResponse("well")
+    async with listening(app, "127.0.0.1:0", drain_seconds=1, identity=identity) as address:
+        assert await status(address, user_of(old, old / "ca.pem")) == 200
+        with pytest.raises(httpx.TransportError):
+            await status(address, user_of(new, old / "ca.pem"))
+
+        both = (old / "ca.pem").read_bytes() + (new / "ca.pem").read_bytes()
+        (ours / "ca.pem").write_bytes(both)
+        for name in ("api.pem", "api.key"):
+            (ours / name).write_bytes((new / name).read_bytes())
+        now[0] += 2
+        await until_shown(address, user_of(new, new / "ca.pem"))
+        # Who has the former certificate may come as long as the former authority is trusted.
+        assert await status(address, user_of(old, new / "ca.pem")) == 200
+
+
+async def until_shown(address: str, context: ssl.SSLContext) -> None:
+    """Wait until a new connection is shown what this context trusts: a tick of the server."""
+    for _ in range(100):
+        try:
+            assert await status(address, context) == 200
+        except httpx.TransportError:
+            continue
+        return
+    raise AssertionError("the renewed certificate is not shown")
+
+
+@pytest.mark.parametrize("name", ["listen", "rest_listen"])
+def test_others_are_not_served_in_clear_unless_that_is_wished(tmp_path: Path, name: str) -> None:
+    tokens = tmp_path / "tokens.yaml"
+    tokens.write_text(
+        "- {token: t, user_id: u, user_name: u, project_id: p, project_name: p, roles: []}\n"
+    )
+    open_to_all = {"auth": f"tokens={tokens}", name: "0.0.0.0:0"}
+    with pytest.raises(SettingsError, match=r"tokens would travel in clear: set SAVANNA_API_TLS"):
+        build(load(ApiSettings, **open_to_all))
+    build(load(ApiSettings, **open_to_all, clear_text=True))
