@@ -49,6 +49,8 @@ def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("dist")
     said = run(sys.executable, str(ROOT / "tools" / "dist"), "--to", str(folder), cwd=ROOT)
     assert said.count(".whl\n") == len(list(folder.glob("*.whl")))
+    # A later version of one member must not come beside former ones of the others.
+    assert "savanna-kit==0.1.0\n" in (folder / "constraints.txt").read_text()
     return folder
 
 
