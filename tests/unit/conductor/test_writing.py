@@ -69,3 +69,12 @@ async def test_an_entry_of_any_size_is_read_as_it_was_told(conductor: Conductor,
     assert [each.task_key for each in entries if each.task_id == plan.id] == ["plan/1"] * 3
     numbers = [each.sequence for each in entries]
     assert numbers == sorted(set(numbers))
+
+
+async def test_a_failure_is_stored_whatever_its_text_is_made_of(conductor: Conductor) -> None:
+    owner, graph, _ = await claimed(conductor)
+    ending = end(graph.operation.id, Operation.STATE_FAILED)
+    ending.end_operation.failure.CopyFrom(Failure(reason="BROKEN", message="a\0b 'c' \\ ü"))
+    assert codes(await owner.commit(ending)) == [APPLIED]
+    cluster = await conductor.read(graph.operation.cluster_id)
+    assert cluster.status_description.endswith("a\N{REPLACEMENT CHARACTER}b 'c' \\ ü")

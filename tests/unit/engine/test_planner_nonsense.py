@@ -69,6 +69,10 @@ FAULTS: dict[str, tuple[Spoil, str]] = {
     "a circle": (circle, "waits for itself"),
     "a need of itself": (lambda r: step(r).needs.append(STEP), "waits for itself"),
     "no key": (lambda r: r.steps.add(instance="c1-worker-1", run_script=Script()), "0 characters"),
+    "a key that can not be printed": (
+        lambda r: r.steps.add(key="x\0y", instance="c1-worker-1", run_script=Script()),
+        "can not be printed",
+    ),
     "a key of Savanna's": (
         lambda r: r.steps.add(
             key="create/c1-worker-1", instance="c1-worker-1", run_script=Script()

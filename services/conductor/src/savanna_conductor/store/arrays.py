@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import BigInteger, Boolean, Integer, LargeBinary, SmallInteger
 
-from savanna_conductor.store import driver
+from savanna_conductor.store import driver, schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -137,8 +137,11 @@ def _truths(values: Sequence[bool]) -> str:
 
 
 def _texts(values: Sequence[str]) -> str:
-    # Quotes and backslashes are escaped inside the quotes of an element.
-    quoted = (each.replace("\\", "\\\\").replace('"', '\\"') for each in values)
+    # Quotes and backslashes are escaped inside the quotes of an element; PostgreSQL has no NUL.
+    quoted = (
+        each.replace("\\", "\\\\").replace('"', '\\"').replace("\0", schema.NO_CHARACTER)
+        for each in values
+    )
     return '{"' + '","'.join(quoted) + '"}' if values else "{}"
 
 

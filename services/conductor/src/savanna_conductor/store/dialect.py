@@ -69,6 +69,11 @@ def _open_postgresql(url: URL, *, connections: int, **more: Any) -> Engine:  # n
         executemany_mode="values_plus_batch",
         connect_args={
             "connect_timeout": 5,
+            # A database that has fallen silent is noticed in some ten seconds, not in two hours.
+            "keepalives_idle": 5,
+            "keepalives_interval": 2,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 10_000,
             "options": f"-c idle_in_transaction_session_timeout={_IDLE_MILLISECONDS}",
         },
         **more,

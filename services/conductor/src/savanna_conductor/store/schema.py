@@ -20,8 +20,25 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    TypeDecorator,
     UniqueConstraint,
 )
+
+NO_CHARACTER = "\N{REPLACEMENT CHARACTER}"
+"""Stands for NUL, which PostgreSQL's texts can not hold and SQLite's can."""
+
+
+class AnyText(TypeDecorator[str]):
+    """A text from outside, of a plugin or a cloud, which may hold anything."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: object) -> str | None:
+        """Write it alike on both databases."""
+        del dialect
+        return value and value.replace("\0", NO_CHARACTER)
+
 
 metadata = MetaData(
     naming_convention={
@@ -85,7 +102,7 @@ cluster = Table(
     Column("plugin_name", String(80), nullable=False),
     Column("plugin_version", String(80), nullable=False),
     Column("state", SmallInteger, nullable=False),
-    Column("status_description", Text, nullable=False),
+    Column("status_description", AnyText, nullable=False),
     Column("info", LargeBinary, nullable=False),
     Column("operation_id", String(64), nullable=False),
     Column("revision", BigInteger, nullable=False),

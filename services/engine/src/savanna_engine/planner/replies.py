@@ -122,6 +122,8 @@ def _faults_of_key(step: Step) -> Iterator[str]:
         yield "has a key that Savanna uses itself"
     if "~" in step.key:
         yield "has a key with '~', which Savanna uses itself"
+    if not (step.key + step.title).isprintable():
+        yield "has a key or a title with characters that can not be printed"
 
 
 def _faults_of_references(step: Step, known: set[str], keys: set[str]) -> Iterator[str]:
