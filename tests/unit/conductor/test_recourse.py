@@ -9,7 +9,7 @@ import pytest
 from savanna.cluster.v1 import cluster_pb2
 from savanna.conductor.v1 import cluster_service_pb2 as pb
 from savanna.operation.v1 import operation_pb2
-from savanna_kit.errors import FailedPrecondition, NotFound
+from savanna_kit.errors import FailedPrecondition, InvalidArgument, NotFound
 from tests.unit.conductor.changes import assign, end, finish
 from tests.unit.conductor.conftest import PROJECT, Conductor, Owner, new_owner
 from tests.unit.conductor.test_clusters import active, cancel, delete, scale
@@ -201,6 +201,30 @@ async def test_what_is_under_way_is_rolled_back_by_its_cancel(conductor: Conduct
 
     assert back.id == created.operation.id
     assert back.cancel_requested
+
+
+async def test_leading_back_what_is_under_way_is_done_once_also_when_it_is_asked_after_the_end(
+    conductor: Conductor,
+) -> None:
+    created = await conductor.create()
+    request_id = str(uuid.uuid4())
+    await roll_back(conductor, created.operation.id, request_id=request_id)
+    owner = await new_owner(conductor)
+    await owner.claim()
+    await owner.commit(end(created.operation.id, Operation.STATE_CANCELLED))
+    same = await roll_back(conductor, created.operation.id, request_id=request_id)
+    assert same.id == created.operation.id
+
+
+async def test_an_id_of_a_request_that_was_for_something_else_is_refused(
+    conductor: Conductor,
+) -> None:
+    first, _ = await failed_launch(conductor, Instance.STATE_READY)
+    second = await conductor.create("another")
+    request_id = str(uuid.uuid4())
+    await roll_back(conductor, first.operation.id, request_id=request_id)
+    with pytest.raises(InvalidArgument, match="give each request an id of its own"):
+        await roll_back(conductor, second.operation.id, request_id=request_id)
 
 
 async def test_what_a_failed_launch_left_is_taken_back(conductor: Conductor) -> None:

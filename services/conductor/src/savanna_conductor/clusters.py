@@ -12,7 +12,16 @@ from savanna.cluster.v1 import cluster_pb2
 from savanna.conductor.v1 import catalog_service_pb2 as catalog_pb2
 from savanna.conductor.v1 import cluster_service_pb2 as messages
 from savanna.operation.v1 import operation_pb2
-from savanna_conductor import catalog, keys, operations, ownership, references, requests, telling
+from savanna_conductor import (
+    catalog,
+    keys,
+    operations,
+    ownership,
+    queries,
+    references,
+    requests,
+    telling,
+)
 from savanna_conductor.store import schema
 from savanna_kit.errors import AlreadyExists, FailedPrecondition, InvalidArgument
 
@@ -132,6 +141,8 @@ def scale(transaction: Transaction, request: messages.ScaleClusterRequest) -> st
     project_id, cluster_id = request.name.project_id, request.name.id
     made = requests.find(transaction, "ScaleCluster", project_id, request.request_id)
     if made is not None:
+        if queries.operation(transaction.connection, made).cluster_id != cluster_id:
+            raise requests.used_for_another("cluster")
         return made
     row = _own(transaction, project_id, cluster_id)
     if row.state != Cluster.STATE_ACTIVE or row.operation_id:

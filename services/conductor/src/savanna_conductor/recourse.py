@@ -33,6 +33,8 @@ def retry(transaction: Transaction, request: messages.RetryOperationRequest) -> 
     project_id = request.name.project_id
     made = requests.find(transaction, "RetryOperation", project_id, request.request_id)
     if made is not None:
+        if queries.operation(transaction.connection, made).retry_of != request.name.id:
+            raise requests.used_for_another("operation")
         return made
     failed = queries.own_operation(transaction.connection, request.name)
     if failed.goal == Operation.GOAL_RUN_JOB:
@@ -61,19 +63,31 @@ def roll_back(transaction: Transaction, request: messages.RollbackOperationReque
     project_id = request.name.project_id
     made = requests.find(transaction, "RollbackOperation", project_id, request.request_id)
     if made is not None:
+        back = queries.operation(transaction.connection, made)
+        if request.name.id not in (back.id, back.rollback_of):
+            raise requests.used_for_another("operation")
         return made
     failed = queries.own_operation(transaction.connection, request.name)
     _check_leads_back(failed)
     if failed.state in operations.OPEN:
         operations.request_cancel(transaction, failed)
+        _remember(transaction, request, failed.id)
         return failed.id
     row = _free_cluster(transaction, failed)
     if not _left_something(transaction, failed) or not _is_last(transaction, failed):
         raise _refusal("nothing is left of the operation that could be taken back")
     _check_reached(row, failed)
     back = _begin(transaction, row, failed, Operation(rollback_of=failed.id))
-    requests.remember(transaction, "RollbackOperation", project_id, request.request_id, back.id)
+    _remember(transaction, request, back.id)
     return back.id
+
+
+def _remember(
+    transaction: Transaction, request: messages.RollbackOperationRequest, made_id: str
+) -> None:
+    requests.remember(
+        transaction, "RollbackOperation", request.name.project_id, request.request_id, made_id
+    )
 
 
 def _refusal(sentence: str, reason: str = "OPERATION_NOT_FITTING") -> FailedPrecondition:

@@ -8,6 +8,7 @@ from sqlalchemy import insert, select
 
 from savanna_conductor.store import schema
 from savanna_kit import telemetry
+from savanna_kit.errors import InvalidArgument
 
 if TYPE_CHECKING:
     from savanna_conductor.store.transaction import Transaction
@@ -40,6 +41,14 @@ def remember(
                 created=transaction.now,
             )
         )
+
+
+def used_for_another(noun: str) -> InvalidArgument:
+    """Say that an id was used before, for something else."""
+    return InvalidArgument(
+        f"request_id was used for another {noun}: give each request an id of its own",
+        reason="REQUEST_ID_USED",
+    )
 
 
 def traceparent() -> str:
