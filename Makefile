@@ -38,10 +38,11 @@ lint: ## Format, lint, floors, protos; generated code and pages up to date
 types: ## mypy, strict
 	@$(BIN)/mypy --no-error-summary
 
-test: setup ## Every test, two at a time (WORKERS=n); the last line says how many passed
-	@$(BIN)/pytest -n $(or $(WORKERS),2) --no-loadscope-reorder
+test: setup ## The tests, two at a time (WORKERS=n); the last line says how many passed
+	@$(BIN)/pytest -n $(or $(WORKERS),2) --no-loadscope-reorder --ignore=tests/mesh
 
-check: setup lint types ## What CI runs: lint, types, and last the tests
+check: setup lint types ## What CI runs: lint, types, the whole mesh, and last the tests
+	@$(MAKE) --no-print-directory mesh
 	@$(MAKE) --no-print-directory test
 
 model: setup ## Check the specifications in docs/spec with TLC, whole and without each safeguard

@@ -18,14 +18,12 @@ if TYPE_CHECKING:
 _GROUPS = {
     "hosts of this machine": (
         "tests/spark/",
-        "tests/mesh/test_whole_mesh.py",
         "tests/e2e/test_nothing_left.py",
         "tests/e2e/test_savanna_all.py",
         "tests/e2e/test_demo.py",
         "tests/e2e/test_lacking_programs.py",
         "tests/conformance/test_clouds.py",
     ),
-    "the mesh in networks of its own": ("tests/mesh/",),
     "the shared mesh": (
         "tests/e2e/test_bad_hosts.py",
         "tests/e2e/test_hundred_nodes.py",
