@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from bench.envoy import running
 from savanna_all_in_one.mesh import Mesh, MeshPlan
 from savanna_manage.certificates import ROLES, make_authority, make_leaf
+from tests.e2e.doors import wait_until_open
 from tests.e2e.meshes import QUICK, free_port
 
 if TYPE_CHECKING:
@@ -135,7 +136,9 @@ def proxied_mesh(folder: Path, database_url: str) -> Iterator[Proxied]:
         log = folder / "access.log"
         _certify(folder / "tls")
         with running(folder, plan.description(log)), Mesh(plan) as mesh:
-            yield Proxied(mesh, log)
+            proxied = Proxied(mesh, log)
+            wait_until_open(proxied.rest)
+            yield proxied
 
 
 def _certify(folder: Path) -> None:

@@ -16,6 +16,7 @@ from savanna_all_in_one.mesh import Mesh, MeshPlan
 from savanna_client import Client, Tls
 from savanna_engine.cloud.local.driver import purge
 from savanna_manage.certificates import ROLES, make_authority, make_leaf
+from tests.e2e.doors import wait_until_open
 from tests.e2e.meshes import QUICK
 from tests.mesh.networks import Networks
 
@@ -210,7 +211,11 @@ def whole_mesh(folder: Path, database_url: str, nets: Networks, **more: Any) -> 
         )
         log = folder / "access.log"
         stack.enter_context(running(folder, plan.description(log), inside=nets.enter(ENVOY)))
-        yield stack.enter_context(Mesh(plan))
+        mesh = stack.enter_context(Mesh(plan))
+        wait_until_open(
+            f"https://{plan.rest}", verify=trusting(plan), headers={"X-Auth-Token": TOKEN}
+        )
+        yield mesh
 
 
 def _certificates(folder: Path, envoy: str) -> Path:
