@@ -28,6 +28,9 @@ QUICK = {
 }
 """Leases, patience and grace so short that a test need not wait long for their ends."""
 
+QUICK_WITH_HOSTS = {**QUICK, "ENGINE": {**QUICK["ENGINE"], "BOOT_PATIENCE_SECONDS": "60"}}
+"""The same for real hosts: on a busy machine one may need longer than three seconds."""
+
 
 @contextmanager
 def simulated_mesh(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from savanna_all_in_one.mesh import Mesh, MeshPlan
 from savanna_engine.cloud.local.driver import purge
-from tests.e2e.meshes import QUICK, free_port
+from tests.e2e.meshes import QUICK_WITH_HOSTS, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +26,7 @@ def real_mesh(folder: Path, *plugins: str) -> Iterator[Mesh]:
             rest=f"127.0.0.1:{free_port()}",
             grpc=f"unix:{sockets}/api",
             plugins=plugins,
-            settings=QUICK,
+            settings=QUICK_WITH_HOSTS,
         )
         try:
             with Mesh(plan) as mesh:

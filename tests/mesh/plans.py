@@ -17,7 +17,7 @@ from savanna_client import Client, Tls
 from savanna_engine.cloud.local.driver import purge
 from savanna_manage.certificates import ROLES, make_authority, make_leaf
 from tests.e2e.doors import wait_until_open
-from tests.e2e.meshes import QUICK
+from tests.e2e.meshes import QUICK_WITH_HOSTS
 from tests.mesh.networks import Networks
 
 if TYPE_CHECKING:
@@ -203,7 +203,7 @@ def whole_mesh(folder: Path, database_url: str, nets: Networks, **more: Any) -> 
             rest=f"{at[ENVOY]}:{_REST + _DOOR}",
             grpc=f"{at[ENVOY]}:{_PORTS['api'] + _DOOR}",
             auth=f"tokens={_tokens(folder)}",
-            settings=QUICK,
+            settings=QUICK_WITH_HOSTS,
             certificates=_certificates(folder / "certificates", at[ENVOY]),
             nets=nets,
             at=at,
