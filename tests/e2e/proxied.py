@@ -3,7 +3,6 @@ everything inside of it speaks mutual TLS."""
 
 from __future__ import annotations
 
-import datetime
 import json
 import tempfile
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.envoy import running
 from savanna_all_in_one.mesh import Mesh, MeshPlan
-from savanna_manage.certificates import ROLES, make_authority, make_leaf
+from tests.certificates import Certificates
 from tests.e2e.doors import wait_until_open
 from tests.e2e.meshes import QUICK, free_port
 
@@ -129,22 +128,12 @@ def proxied_mesh(folder: Path, database_url: str) -> Iterator[Proxied]:
             plugins=("fake",),
             engines=1,
             settings=QUICK,
-            certificates=folder / "tls",
+            certificates=Certificates(folder / "tls").make_all(),
             rests={each: f"127.0.0.1:{free_port()}" for each in GATEWAYS},
             doors={each: f"unix:{sockets}/envoy-{each}" for each in DOORS},
         )
         log = folder / "access.log"
-        _certify(folder / "tls")
         with running(folder, plan.description(log)), Mesh(plan) as mesh:
             proxied = Proxied(mesh, log)
             wait_until_open(proxied.rest)
             yield proxied
-
-
-def _certify(folder: Path) -> None:
-    """Make a certificate for each role; that of Envoy also names those that it stands for."""
-    now = datetime.datetime.now(datetime.UTC)
-    authority = make_authority(folder, days=2, now=now)
-    for role in ROLES:
-        hosts = [f"{each}.savanna" for each in DOORS] if role == "envoy" else []
-        make_leaf(folder, authority, role, days=1, now=now, hosts=hosts)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
 import ssl
 import tempfile
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ from savanna.operation.v1.operation_pb2 import Operation
 from savanna_all_in_one.mesh import Mesh, MeshPlan
 from savanna_client import Client, Tls
 from savanna_kit.errors import InvalidArgument, Unavailable
-from savanna_manage.certificates import ROLES, make_authority, make_leaf
+from tests.certificates import Certificates
 from tests.e2e.meshes import QUICK, free_port
 from tests.e2e.user import User
 
@@ -39,12 +38,7 @@ class SecuredPlan(MeshPlan):
 @contextmanager
 def secured_mesh(folder: Path) -> Iterator[Mesh]:
     """Run a mesh with certificates on the simulated cloud."""
-    certificates = folder / "certificates"
-    now = datetime.datetime.now(datetime.UTC)
-    authority = make_authority(certificates, days=2, now=now)
-    for role in ROLES:
-        hosts = ["127.0.0.1"] if role == "api" else []
-        make_leaf(certificates, authority, role, days=1, now=now, hosts=hosts)
+    certificates = Certificates(folder / "certificates").make_all({"api": ["127.0.0.1"]})
     with tempfile.TemporaryDirectory(prefix="savanna-") as ports:
         plan = SecuredPlan(
             folder=folder,
@@ -103,8 +97,7 @@ async def test_a_cluster_is_launched_and_removed_under_certificates(mesh: Mesh) 
 
 
 async def test_plain_text_and_strangers_do_not_get_in(mesh: Mesh, tmp_path: Path) -> None:
-    now = datetime.datetime.now(datetime.UTC)
-    make_leaf(tmp_path, make_authority(tmp_path, days=2, now=now), "user", days=1, now=now)
+    Certificates(tmp_path).make("user")
     theirs = Tls(tls(mesh).authority, tmp_path / "user.pem", tmp_path / "user.key")
     none_at_all = replace(theirs, certificate=None, key=None)
     for given in (None, theirs, none_at_all):

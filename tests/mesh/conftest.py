@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.collector import collecting
 from tests.databases import fresh_database
-from tests.mesh.collector import collecting
 from tests.mesh.networks import networks
 from tests.mesh.plans import whole_mesh
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from savanna_all_in_one.mesh import Mesh
-    from tests.mesh.collector import Collector
+    from tests.collector import Collector
     from tests.mesh.networks import Networks
 
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 import ssl
+from collections import defaultdict
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from bench.envoy import running
-from savanna_all_in_one.mesh import Mesh, MeshPlan
+from savanna_all_in_one.mesh import Mesh, MeshPlan, role_of
 from savanna_client import Client, Tls
 from savanna_engine.cloud.local.driver import purge
-from savanna_manage.certificates import ROLES, make_authority, make_leaf
+from tests.certificates import Certificates
 from tests.e2e.doors import wait_until_open
 from tests.e2e.meshes import QUICK_WITH_HOSTS
 from tests.mesh.networks import Networks
@@ -52,18 +52,35 @@ class WholePlan(MeshPlan):
 
     def names(self) -> list[str]:
         """List the processes, in the order in which they are started."""
-        return names_of(self)
+        numbers = {
+            "conductor": self.conductors,
+            "scheduler": self.schedulers,
+            "engine": self.engines,
+            "api": self.gateways,
+        }
+        numbered = {
+            kind: [f"{kind}-{number}" for number in range(1, most + 1)]
+            for kind, most in numbers.items()
+        }
+        return [
+            *numbered["conductor"],
+            *(["simulator"] if self.cloud == "simulated" else []),
+            *(f"plugin-{each}" for each in self.plugins),
+            *numbered["scheduler"],
+            *numbered["engine"],
+            *numbered["api"],
+        ]
 
     def address(self, name: str) -> str:
         """Say where a service is reached, apart from Envoy."""
-        port = _SIMULATOR if name == "simulator" else _PORTS[role(name)]
+        port = _SIMULATOR if name == "simulator" else _PORTS[role_of(name)]
         # The plan below asks for kinds that have one process; here the first stands for all.
         return f"{self.at.get(name) or self.at.get(f'{name}-1')}:{port}"
 
     def door(self, name: str) -> str:
         """Say where Envoy listens for a service; each scheduler has a door of its own."""
         second = _SECOND if name in ("scheduler-2", "plugin-spark") else 0
-        return f"{self.at[ENVOY]}:{_PORTS[role(name)] + _DOOR + second}"
+        return f"{self.at[ENVOY]}:{_PORTS[role_of(name)] + _DOOR + second}"
 
     def command(self, name: str) -> list[str]:
         """Give the words that start a process, in its own network."""
@@ -71,13 +88,14 @@ class WholePlan(MeshPlan):
 
     def environment(self, name: str) -> dict[str, str]:
         """Give the settings of one process, as variables."""
+        role = role_of(name)
         plugins = json.dumps([self.door(f"plugin-{each}") for each in self.plugins])
         conductor = self.door("conductor-1")
         engines = [self.address(f"engine-{n}") for n in range(1, self.engines + 1)]
         more = {
             "scheduler": {
                 "SAVANNA_SCHEDULER_CONDUCTOR": conductor,
-                "SAVANNA_SCHEDULER_ADVERTISE": self.door(name) if role(name) == "scheduler" else "",
+                "SAVANNA_SCHEDULER_ADVERTISE": self.door(name) if role == "scheduler" else "",
             },
             "engine": {
                 "SAVANNA_ENGINE_CONDUCTOR": conductor,
@@ -96,7 +114,7 @@ class WholePlan(MeshPlan):
         traces = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{self.collector}"}
         return {
             **super().environment(name),
-            **more.get(role(name), {}),
+            **more.get(role, {}),
             **(traces if self.collector else {}),
         }
 
@@ -107,27 +125,28 @@ class WholePlan(MeshPlan):
             "certificate": str(self.certificates / "envoy.pem"),
             "key": str(self.certificates / "envoy.key"),
         }
-        gateways = [each for each in self.names() if role(each) == "api"]
+        ours: dict[str, list[str]] = defaultdict(list)
+        for each in self.names():
+            ours[role_of(each)].append(each)
         return {
             "services": {
                 "rest": {
                     "listen": self.rest,
                     "tls": tls,
-                    "at": [f"{self.at[each]}:{_REST}" for each in gateways],
+                    "at": [f"{self.at[each]}:{_REST}" for each in ours["api"]],
                 },
                 "grpc": {
                     "listen": self.grpc,
                     "tls": tls,
-                    "at": [self.address(each) for each in gateways],
+                    "at": [self.address(each) for each in ours["api"]],
                 },
                 "conductor": {
                     "listen": self.door("conductor-1"),
-                    "at": [self.address(each) for each in self.names() if "conductor" in each],
+                    "at": [self.address(each) for each in ours["conductor"]],
                 },
                 "schedulers": {
                     each: {"listen": self.door(each), "at": self.address(each)}
-                    for each in self.names()
-                    if role(each) == "scheduler"
+                    for each in ours["scheduler"]
                 },
                 "plugins": {
                     each: {
@@ -160,54 +179,27 @@ def trusting(plan: WholePlan) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=plan.certificates / "ca.pem")
 
 
-def role(name: str) -> str:
-    """Name the kind of a process."""
-    return name.partition("-")[0]
-
-
-def names_of(plan: WholePlan) -> list[str]:
-    """List the processes of a plan."""
-    numbers = {
-        "conductor": plan.conductors,
-        "scheduler": plan.schedulers,
-        "engine": plan.engines,
-        "api": plan.gateways,
-    }
-    numbered = {
-        kind: [f"{kind}-{number}" for number in range(1, most + 1)]
-        for kind, most in numbers.items()
-    }
-    return [
-        *numbered["conductor"],
-        *(["simulator"] if plan.cloud == "simulated" else []),
-        *(f"plugin-{each}" for each in plan.plugins),
-        *numbered["scheduler"],
-        *numbered["engine"],
-        *numbered["api"],
-    ]
-
-
 @contextmanager
 def whole_mesh(folder: Path, database_url: str, nets: Networks, **more: Any) -> Iterator[Mesh]:
     """Run all of it: networks, certificates, Envoy, services; in the end nothing is left."""
     with ExitStack() as stack:
         stack.callback(purge, folder / "hosts")
         draft = WholePlan(
-            folder=folder, sockets=folder, database_url=database_url, nets=nets, **more
-        )
-        at = {each: nets.join(each) for each in (*draft.names(), ENVOY)}
-        plan = WholePlan(
             folder=folder,
             sockets=folder,
             database_url=database_url,
-            rest=f"{at[ENVOY]}:{_REST + _DOOR}",
-            grpc=f"{at[ENVOY]}:{_PORTS['api'] + _DOOR}",
             auth=f"tokens={_tokens(folder)}",
             settings=QUICK_WITH_HOSTS,
-            certificates=_certificates(folder / "certificates", at[ENVOY]),
             nets=nets,
-            at=at,
             **more,
+        )
+        at = {each: nets.join(each) for each in (*draft.names(), ENVOY)}
+        plan = replace(
+            draft,
+            rest=f"{at[ENVOY]}:{_REST + _DOOR}",
+            grpc=f"{at[ENVOY]}:{_PORTS['api'] + _DOOR}",
+            certificates=Certificates(folder / "certificates").make_all({ENVOY: [at[ENVOY]]}),
+            at=at,
         )
         log = folder / "access.log"
         stack.enter_context(running(folder, plan.description(log), inside=nets.enter(ENVOY)))
@@ -216,15 +208,6 @@ def whole_mesh(folder: Path, database_url: str, nets: Networks, **more: Any) -> 
             f"https://{plan.rest}", verify=trusting(plan), headers={"X-Auth-Token": TOKEN}
         )
         yield mesh
-
-
-def _certificates(folder: Path, envoy: str) -> Path:
-    now = datetime.datetime.now(datetime.UTC)
-    authority = make_authority(folder, days=2, now=now)
-    for each in ROLES:
-        hosts = [envoy] if each == ENVOY else []
-        make_leaf(folder, authority, each, days=1, now=now, hosts=hosts)
-    return folder
 
 
 def _tokens(folder: Path) -> Path:

@@ -19,7 +19,7 @@ from tests.mesh.plans import TOKEN, plan_of, trusting
 
 if TYPE_CHECKING:
     from savanna_all_in_one.mesh import Mesh
-    from tests.mesh.collector import Collector
+    from tests.collector import Collector
 
 SERVICES = {"savanna-api", "savanna-conductor", "savanna-engine", "savanna-plugin-fake"}
 """Who does something for a request. The scheduler hands its trace on and does nothing itself."""
@@ -63,6 +63,6 @@ async def test_the_trace_of_a_request_is_told_by_every_service_and_reaches_the_h
         each["listener"] for each in logged if trace in (each.get("traceparent") or "")
     }
     deadline = time.monotonic() + _SECONDS
-    while not set(collector.spans[trace]) >= SERVICES:
-        assert time.monotonic() < deadline, dict(collector.spans[trace])
+    while not (told := collector.services_of(trace)) >= SERVICES:
+        assert time.monotonic() < deadline, told
         await asyncio.sleep(0.1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import ssl
 from typing import TYPE_CHECKING
 
@@ -15,19 +14,10 @@ from savanna_api_gateway.rest.listener import listening
 from savanna_api_gateway.settings import ApiSettings
 from savanna_kit.identity import Identity
 from savanna_kit.settings import SettingsError, load
-from savanna_manage.certificates import make_authority, make_leaf
+from tests.certificates import Certificates
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-NOW = datetime.datetime.now(datetime.UTC)
-
-
-def leaves(folder: Path) -> None:
-    """Make an authority, and leaves of the gateway and of a user."""
-    authority = make_authority(folder, days=2, now=NOW)
-    for role in ("api", "user"):
-        make_leaf(folder, authority, role, days=1, now=NOW, hosts=["127.0.0.1"])
 
 
 def user_of(folder: Path, trusted: Path) -> ssl.SSLContext:
@@ -46,7 +36,7 @@ async def test_a_renewed_certificate_and_authority_are_used_without_a_restart(
 ) -> None:
     old, new, ours = tmp_path / "old", tmp_path / "new", tmp_path / "ours"
     for folder in (old, new):
-        leaves(folder)
+        Certificates(folder).make_all({"api": ["127.0.0.1"]})
     ours.mkdir()
     for name in ("ca.pem", "api.pem", "api.key"):
         (ours / name).write_bytes((old / name).read_bytes())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from typing import TYPE_CHECKING
 
 import grpc
@@ -13,36 +12,10 @@ from savanna_kit import errors, serving
 from savanna_kit.channels import Peer, connect
 from savanna_kit.identity import Identity, IdentityError
 from savanna_kit.settings import ServiceSettings, SettingsError, load, prefixed
-from savanna_manage.certificates import make_authority, make_leaf
+from tests.certificates import Certificates
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
-
-
-class Certificates:
-    """An authority in a folder, and whoever needs a leaf of it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._now = datetime.datetime.now(datetime.UTC)
-        self._authority = make_authority(folder, days=10, now=self._now)
-
-    def make(self, role: str, *, days_ago: int = 0) -> None:
-        """Make or renew a leaf, valid for a day from then on."""
-        made = self._now - datetime.timedelta(days=days_ago)
-        make_leaf(self.folder, self._authority, role, days=1, now=made)
-
-    def identity(self, role: str, monotonic: Callable[[], float] = lambda: 0.0) -> Identity:
-        """Read the leaf of a role, made when there is none."""
-        if not (self.folder / f"{role}.pem").exists():
-            self.make(role)
-        return Identity(
-            authority=self.folder / "ca.pem",
-            certificate=self.folder / f"{role}.pem",
-            key=self.folder / f"{role}.key",
-            monotonic=monotonic,
-        )
 
 
 @pytest.fixture

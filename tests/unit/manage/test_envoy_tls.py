@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 import socket
 import ssl
@@ -17,7 +16,7 @@ from cryptography import x509
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from bench.envoy import running
-from savanna_manage.certificates import make_authority, make_leaf
+from tests.certificates import Certificates
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,21 +33,12 @@ class Certified:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.now = datetime.datetime.now(datetime.UTC)
-        for place in (folder, folder / "others"):
-            authority = make_authority(place, days=10, now=self.now)
+        self.ours = Certificates(folder)
+        for each in (self.ours, Certificates(folder / "others")):
             for role in ("conductor", "engine", "plugin"):
-                make_leaf(place, authority, role, days=1, now=self.now)
-        self.authority = make_authority(folder, days=10, now=self.now)
-        self.renew_envoy()
-        ended = folder / "ended"
-        past = self.now - datetime.timedelta(days=5)
-        make_leaf(ended, self.authority, "engine", days=1, now=past)
-
-    def renew_envoy(self) -> None:
-        """Give Envoy a new certificate, which also names the role it stands for."""
-        hosts = ["conductor.savanna"]
-        make_leaf(self.folder, self.authority, "envoy", days=1, now=self.now, hosts=hosts)
+                each.make(role)
+        self.ours.make("envoy")
+        self.ours.make("engine", days_ago=5, into=folder / "ended")
 
     def pems(self, name: str) -> tuple[bytes, bytes, bytes]:
         """Read authority, key and certificate."""
@@ -201,7 +191,7 @@ def test_a_renewed_certificate_is_shown_without_a_restart(door: Door) -> None:
         running(door.folder, door.description(at)),
     ):
         former = door.serial()
-        door.certified.renew_envoy()
+        door.certified.ours.make("envoy")
         deadline = time.monotonic() + SECONDS
         while door.serial() == former:
             assert time.monotonic() < deadline, "the renewed certificate is not shown"

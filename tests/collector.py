@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from concurrent import futures
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -14,13 +13,19 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
 
 class Collector(trace_service_pb2_grpc.TraceServiceServicer):
-    """Keeps the names of spans, by trace and by the service that told them."""
+    """Keeps the spans that it is told, each with the service that told it."""
 
     def __init__(self) -> None:
         self.address = ""
-        self.spans: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+        self.told: list[tuple[str, Span]] = []
+
+    def services_of(self, trace: str) -> set[str]:
+        """Name the services that have told of a trace."""
+        return {service for service, span in self.told if span.trace_id.hex() == trace}
 
     def Export(
         self, request: otlp.ExportTraceServiceRequest, context: grpc.ServicerContext
@@ -29,10 +34,9 @@ class Collector(trace_service_pb2_grpc.TraceServiceServicer):
         del context
         for resource in request.resource_spans:
             names = {each.key: each.value.string_value for each in resource.resource.attributes}
+            service = names.get("service.name", "")
             for scope in resource.scope_spans:
-                for span in scope.spans:
-                    told = self.spans[span.trace_id.hex()]
-                    told[names["service.name"]].add(span.name)
+                self.told.extend((service, span) for span in scope.spans)
         return otlp.ExportTraceServiceResponse()
 
 
