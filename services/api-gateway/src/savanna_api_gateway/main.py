@@ -143,11 +143,16 @@ def _served(api: Api, authenticator: Authenticator, watches: Watches) -> list[se
     ]
 
 
+def _doors(settings: ApiSettings) -> tuple[tuple[str, str], ...]:
+    """Give the settings that say where users are served, and what they say."""
+    return ("LISTEN", settings.listen), ("REST_LISTEN", settings.rest_listen)
+
+
 def _check_doors(settings: ApiSettings) -> None:
     """Refuse to serve others in clear, unless that is wished."""
     if settings.clear_text or settings.tls_certificate is not None:
         return
-    for name, listen in (("LISTEN", settings.listen), ("REST_LISTEN", settings.rest_listen)):
+    for name, listen in _doors(settings):
         if not is_loopback(listen):
             raise SettingsError(
                 f"SAVANNA_API_{name}={listen} can be reached by others, and tokens would travel in "
@@ -158,7 +163,7 @@ def _check_doors(settings: ApiSettings) -> None:
 
 def _authenticator(settings: ApiSettings) -> Authenticator:
     if settings.auth == "none":
-        for name, listen in (("LISTEN", settings.listen), ("REST_LISTEN", settings.rest_listen)):
+        for name, listen in _doors(settings):
             if ":" not in listen:
                 raise SettingsError(f"SAVANNA_API_{name}={listen} is no address: give host:port")
             if not is_loopback(listen):

@@ -14,8 +14,7 @@ from sqlalchemy import or_, select
 
 from savanna.mesh.v1 import mesh_pb2
 from savanna.operation.v1 import operation_pb2
-from savanna_conductor import operations, queries
-from savanna_conductor.leases import MICROSECONDS
+from savanna_conductor import leases, operations, queries
 from savanna_conductor.store import dialect, schema
 from savanna_conductor.store.transaction import timestamp
 from savanna_conductor.waits import (
@@ -165,7 +164,7 @@ def _task_facts(row: Row[Any], spec: operation_pb2.TaskSpec) -> TaskFacts:
 
 def _scheduler_rows(connection: Connection, now: int) -> Rows:
     table = schema.scheduler
-    recent = table.c.lease_until > now - _SHOWN_SECONDS * MICROSECONDS
+    recent = table.c.lease_until > now - _SHOWN_SECONDS * leases.MICROSECONDS
     query = select(table.c.id, table.c.address, table.c.lease_until, table.c.lost, table.c.started)
     query = query.where(or_(table.c.lost.is_(False), recent))
     return list(connection.execute(query.order_by(table.c.address, table.c.started)))
@@ -173,7 +172,7 @@ def _scheduler_rows(connection: Connection, now: int) -> Rows:
 
 def _session_rows(connection: Connection, now: int, holders: Iterable[str]) -> Rows:
     table = schema.engine_session
-    recent = table.c.lease_until > now - _SHOWN_SECONDS * MICROSECONDS
+    recent = table.c.lease_until > now - _SHOWN_SECONDS * leases.MICROSECONDS
     query = select(table).where(recent)
     rows = {row.id: row for row in connection.execute(query)}
     rest = sorted(set(holders) - set(rows))
@@ -197,7 +196,7 @@ def _mesh_facts(now: int, schedulers: Rows, sessions: Rows, out: Sequence[_Out])
             row.id: SessionFacts(
                 row.engine_id,
                 row.lease_until,
-                not row.ended and row.lease_until >= now,
+                leases.is_alive(row, now),
                 json.loads(row.capacity),
             )
             for row in sessions
@@ -243,7 +242,7 @@ def _engines(rows: Rows, out: Sequence[_Out], now: int) -> list[mesh_pb2.Engine]
     held: dict[str, list[_Out]] = defaultdict(list)
     for each in out:
         held[each.row.session_id].append(each)
-    alive = {row.id for row in rows if not row.ended and row.lease_until >= now}
+    alive = {row.id for row in rows if leases.is_alive(row, now)}
     there = {row.engine_id for row in rows if row.id in alive or row.id in held}
     newest = {row.engine_id: row.id for row in rows if row.engine_id not in there}
     found = []
