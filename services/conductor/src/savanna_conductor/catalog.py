@@ -214,7 +214,7 @@ def change(transaction: Transaction, secrets: Secrets, request: messages.UpdateI
     if kind is not kinds.IMAGE:
         inner.update_time.FromMicroseconds(transaction.now)
     _store(transaction, kind, item, **columns)
-    references.note(transaction, (kind.number, inner.id), kind.used(inner))
+    references.note_again(transaction, (kind.number, inner.id), kind.used(inner))
     return item
 
 

@@ -40,20 +40,26 @@ UPDATABLE = ("name", "description", "is_public", "is_protected")
 
 def create(
     transaction: Transaction, secrets: keys.Secrets, request: messages.CreateClusterRequest
-) -> str:
-    """Store a cluster and its launch; gives its id.
+) -> messages.CreateClusterResponse:
+    """Store a cluster and its launch; gives both.
 
     The same request gives the same cluster.
     """
     project_id, request_id = request.project_id, request.request_id
     made = requests.find(transaction, "CreateCluster", project_id, request_id)
     if made is not None:
-        return made
+        connection = transaction.connection
+        return messages.CreateClusterResponse(
+            cluster=queries.cluster(connection, project_id, made),
+            operation=queries.launch(connection, made),
+        )
     _check_templates(transaction, project_id, request.cluster)
     cluster = Cluster()
     cluster.CopyFrom(request.cluster)
     cluster.id = str(uuid.uuid4())
     cluster.project_id = project_id
+    cluster.state = Cluster.STATE_VALIDATING
+    cluster.revision = 1
     cluster.create_time.FromMicroseconds(transaction.now)
     private_key, cluster.management_public_key = keys.make_key_pair()
     for group in cluster.node_groups:
@@ -69,12 +75,15 @@ def create(
             goal=Operation.GOAL_LAUNCH,
             on_failure=request.on_failure,
         ),
+        is_first=True,
     )
-    _insert(transaction, cluster, operation, secrets.encrypt(private_key.encode()))
+    cluster.operation_id = operation.id
+    _insert(transaction, cluster, secrets.encrypt(private_key.encode()))
     references.note(transaction, (references.CLUSTER, cluster.id), _templates(cluster))
     requests.remember(transaction, "CreateCluster", project_id, request_id, cluster.id)
     telling.cluster_changed(transaction, operation, Cluster.STATE_VALIDATING)
-    return cluster.id
+    operation.tasks.total = 1
+    return messages.CreateClusterResponse(cluster=cluster, operation=operation)
 
 
 def _templates(cluster: Cluster) -> set[references.Thing]:
@@ -91,9 +100,7 @@ def _check_templates(transaction: Transaction, project_id: str, cluster: Cluster
             catalog.check_exists(transaction.connection, project_id, kind, template_id)
 
 
-def _insert(
-    transaction: Transaction, cluster: Cluster, operation: Operation, private_key: bytes
-) -> None:
+def _insert(transaction: Transaction, cluster: Cluster, private_key: bytes) -> None:
     try:
         transaction.connection.execute(
             insert(schema.cluster).values(
@@ -104,11 +111,11 @@ def _insert(
                 is_protected=cluster.is_protected,
                 plugin_name=cluster.plugin_name,
                 plugin_version=cluster.plugin_version,
-                state=Cluster.STATE_VALIDATING,
+                state=cluster.state,
                 status_description="",
                 info=b"",
-                operation_id=operation.id,
-                revision=1,
+                operation_id=cluster.operation_id,
+                revision=cluster.revision,
                 created=transaction.now,
                 updated=0,
                 private_key=private_key,
@@ -159,7 +166,7 @@ def scale(transaction: Transaction, request: messages.ScaleClusterRequest) -> st
     )
     _resize(transaction, cluster, request.node_groups)
     _check_templates(transaction, project_id, cluster)
-    references.note(transaction, (references.CLUSTER, cluster_id), _templates(cluster))
+    references.note_again(transaction, (references.CLUSTER, cluster_id), _templates(cluster))
     operation = operations.create(
         transaction,
         Operation(

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import bindparam, delete, select, update
 
 from savanna.cluster.v1 import cluster_pb2
 from savanna.conductor.v1 import execution_service_pb2
 from savanna.engine.v1 import step_pb2
 from savanna.operation.v1 import operation_pb2
 from savanna_conductor import convert, ids, jobs, references, requests, states, telling
-from savanna_conductor.store import schema
+from savanna_conductor.store import arrays, schema
 from savanna_conductor.task_rows import NewTasks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from sqlalchemy import Row
 
@@ -30,6 +30,22 @@ OPEN = (Operation.STATE_HELD, Operation.STATE_PENDING, Operation.STATE_RUNNING)
 EXCLUSIVE = (Operation.GOAL_LAUNCH, Operation.GOAL_SCALE, Operation.GOAL_DELETE)
 FIRST_PLAN = "plan/1"
 
+# Made once, as they are used for each operation.
+_OPEN = (
+    select(schema.operation)
+    .where(schema.operation.c.cluster_id == bindparam("id"), schema.operation.c.state.in_(OPEN))
+    .order_by(schema.operation.c.created)
+)
+_CLUSTER = select(schema.cluster).where(schema.cluster.c.id == bindparam("id"))
+_OPEN_TASKS = (
+    select(schema.task.c.id, schema.task.c.spec)
+    .where(
+        schema.task.c.operation_id == bindparam("id"),
+        schema.task.c.state.in_((Task.STATE_PENDING, Task.STATE_ASSIGNED)),
+    )
+    .order_by(schema.task.c.position)
+)
+
 _WAITS_FOR = {
     Operation.GOAL_LAUNCH: "waits until the cluster is launched",
     Operation.GOAL_SCALE: "waits until the cluster is scaled",
@@ -37,34 +53,38 @@ _WAITS_FOR = {
 }
 
 
-def create(transaction: Transaction, operation: Operation) -> Operation:
+def create(transaction: Transaction, operation: Operation, *, is_first: bool = False) -> Operation:
     """Store an operation with its first plan, held back if something is under way that it has to
-    wait for.
+    wait for; with ``is_first`` nothing can be, as its cluster is new.
 
     Gives it with id, state and times.
     """
     operation.id = ids.new_id()
     operation.traceparent = requests.traceparent()
     operation.create_time.FromMicroseconds(transaction.now)
-    blocker = blocker_of(operation, open_operations(transaction, operation.cluster_id))
+    others = [] if is_first else open_operations(transaction, operation.cluster_id)
+    blocker = blocker_of(operation, others)
     operation.state = Operation.STATE_HELD if blocker else Operation.STATE_PENDING
     operation.held_reason = _held_reason(operation, blocker) if blocker else ""
     _set_deadline(transaction, operation)
-    transaction.connection.execute(
-        insert(schema.operation).values(
-            id=operation.id,
-            project_id=operation.project_id,
-            cluster_id=operation.cluster_id,
-            job_id=operation.job_id,
-            goal=operation.goal,
-            state=operation.state,
-            owner=None,
-            cancel_requested=False,
-            cancel_acknowledged=False,
-            created=transaction.now,
-            body=operation.SerializeToString(),
-        )
-    )
+    columns: dict[str, Sequence[object]] = {
+        "id": [operation.id],
+        "project_id": [operation.project_id],
+        "cluster_id": [operation.cluster_id],
+        "job_id": [operation.job_id],
+        "goal": [operation.goal],
+        "state": [operation.state],
+        "body": [operation.SerializeToString()],
+    }
+    fixed = {
+        "cancel_requested": False,
+        "cancel_acknowledged": False,
+        "created": transaction.now,
+        "ended": 0,
+        "place": 0,
+        "archived_to": 0,
+    }
+    arrays.insert_columns(transaction, schema.operation, columns, fixed)
     telling.operation_changed(transaction, operation, Entry.KIND_OPERATION_CREATED)
     spec = _first_plan(operation)
     tasks = NewTasks()
@@ -204,17 +224,11 @@ def begin_delete(
 
 
 def _skip_open_tasks(transaction: Transaction, operation: Operation) -> None:
-    table = schema.task
-    is_open = (table.c.operation_id == operation.id) & table.c.state.in_(
-        (Task.STATE_PENDING, Task.STATE_ASSIGNED)
-    )
-    query = select(table.c.id, table.c.spec).where(is_open).order_by(table.c.position)
-    rows = transaction.connection.execute(query).all()
+    rows = transaction.connection.execute(_OPEN_TASKS, {"id": operation.id}).all()
     if not rows:
         return
-    transaction.connection.execute(
-        update(table).where(is_open).values(state=Task.STATE_SKIPPED, ended=transaction.now)
-    )
+    ended = {"state": int(Task.STATE_SKIPPED), "ended": transaction.now}
+    arrays.update_by_ids(transaction, schema.task, [row.id for row in rows], ended)
     for row in rows:
         telling.task_skipped(transaction, operation, row.id, row.spec)
 
@@ -230,22 +244,19 @@ def _end_change(
         return
     state = states.ended(operation.goal, operation.state, row.state, final_state)
     description = _description(operation)
-    values: dict[str, object] = {"state": state, "updated": transaction.now}
+    values: dict[str, object] = {"state": int(state), "updated": transaction.now}
     if description:
-        values["status_description"] = description
+        values["status_description"] = schema.storable(description)
     if row.operation_id == operation.id:
         values["operation_id"] = ""
-    transaction.connection.execute(
-        update(schema.cluster).where(schema.cluster.c.id == operation.cluster_id).values(values)
-    )
+    arrays.update_by_ids(transaction, schema.cluster, [operation.cluster_id], values)
     if state != row.state:
         telling.cluster_changed(transaction, operation, state, description)
 
 
 def cluster_row(transaction: Transaction, cluster_id: str) -> Row[Any] | None:
     """Read a cluster as it is stored; None when it is gone."""
-    query = select(schema.cluster).where(schema.cluster.c.id == cluster_id)
-    return transaction.connection.execute(query).one_or_none()
+    return transaction.connection.execute(_CLUSTER, {"id": cluster_id}).one_or_none()
 
 
 def _description(operation: Operation) -> str:
@@ -272,9 +283,7 @@ def _remove_cluster(transaction: Transaction, operation: Operation) -> None:
 
 def open_operations(transaction: Transaction, cluster_id: str) -> list[Operation]:
     """List the operations of a cluster that have not ended, oldest first."""
-    table = schema.operation
-    query = select(table).where(table.c.cluster_id == cluster_id, table.c.state.in_(OPEN))
-    rows = transaction.connection.execute(query.order_by(table.c.created))
+    rows = transaction.connection.execute(_OPEN, {"id": cluster_id})
     return [convert.operation(row) for row in rows]
 
 
@@ -362,13 +371,10 @@ def blocker_of(operation: Operation, others: Iterable[Operation]) -> Operation |
 
 
 def _save(transaction: Transaction, operation: Operation, **columns: str | None) -> None:
-    transaction.connection.execute(
-        update(schema.operation)
-        .where(schema.operation.c.id == operation.id)
-        .values(
-            state=operation.state,
-            ended=operation.end_time.ToMicroseconds(),
-            body=operation.SerializeToString(),
-            **columns,
-        )
-    )
+    values: dict[str, object] = {
+        "state": operation.state,
+        "ended": operation.end_time.ToMicroseconds(),
+        "body": operation.SerializeToString(),
+        **columns,
+    }
+    arrays.update_by_ids(transaction, schema.operation, [operation.id], values)

@@ -9,22 +9,40 @@ import base64
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, false, func, or_, select
+from sqlalchemy import and_, bindparam, false, func, or_, select
 
 from savanna.cluster.v1 import cluster_pb2
 from savanna.conductor.v1 import cluster_service_pb2, facts_service_pb2
 from savanna.operation.v1 import operation_pb2
 from savanna_conductor import archive, convert, ownership
-from savanna_conductor.store import dialect, schema
+from savanna_conductor.store import schema
 from savanna_kit.errors import InvalidArgument
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from sqlalchemy import ColumnElement, Connection, Row, Select, Table
+    from sqlalchemy import BindParameter, ColumnElement, Connection, Row, Select, Table
 
 MOST_ON_A_PAGE = 1000
 _CHUNK = 500
+_COUNTED = {
+    operation_pb2.Task.STATE_ASSIGNED: "running",
+    operation_pb2.Task.STATE_SUCCEEDED: "succeeded",
+    operation_pb2.Task.STATE_FAILED: "failed",
+    operation_pb2.Task.STATE_SKIPPED: "skipped",
+}
+
+# Made once: SQLAlchemy puts together and reads results of the same statement for less.
+_IDS: BindParameter[str] = bindparam("ids", expanding=True)
+_CLUSTERS = select(schema.cluster).where(schema.cluster.c.id.in_(_IDS))
+_INSTANCES = select(schema.instance).where(schema.instance.c.cluster_id.in_(_IDS))
+_OPERATION = select(schema.operation).where(schema.operation.c.id == bindparam("id"))
+_COUNTS = (
+    select(schema.task.c.operation_id, schema.task.c.state, func.count())
+    .where(schema.task.c.operation_id.in_(_IDS))
+    .group_by(schema.task.c.operation_id, schema.task.c.state)
+)
+_DEPLOYMENT_ID = select(schema.deployment.c.id)
 
 
 def clusters(
@@ -32,9 +50,8 @@ def clusters(
 ) -> list[cluster_pb2.Cluster]:
     """Read clusters, one for each name; an empty one where there is none that the project may
     see."""
-    table = schema.cluster
     ids = {each.id for each in names if ownership.is_storable(each.id)}
-    rows = connection.execute(select(table).where(table.c.id.in_(ids)))
+    rows = connection.execute(_CLUSTERS, {"ids": list(ids)})
     found = {each.id: each for each in with_instances(connection, rows.all())}
     answers = []
     for name in names:
@@ -60,11 +77,8 @@ def with_instances(
     connection: Connection, rows: Sequence[Row[Any]], *, hidden: bool = False
 ) -> list[cluster_pb2.Cluster]:
     """Read the instances of clusters and put both together."""
-    table = schema.instance
     mine: dict[str, list[Row[Any]]] = defaultdict(list)
-    for each in connection.execute(
-        select(table).where(table.c.cluster_id.in_([r.id for r in rows]))
-    ):
+    for each in connection.execute(_INSTANCES, {"ids": [row.id for row in rows]}):
         mine[each.cluster_id].append(each)
     return [convert.cluster(row, mine[row.id], hidden=hidden) for row in rows]
 
@@ -157,13 +171,20 @@ def operation(connection: Connection, operation_id: str) -> operation_pb2.Operat
 
     Raises ``NotFound``.
     """
+    return counted(connection, [operation_row(connection, operation_id)])[0]
+
+
+def operation_row(connection: Connection, operation_id: str) -> Row[Any]:
+    """Read an operation as it is stored.
+
+    Raises ``NotFound``.
+    """
     row = None
     if ownership.is_storable(operation_id):
-        table = schema.operation
-        row = connection.execute(select(table).where(table.c.id == operation_id)).one_or_none()
+        row = connection.execute(_OPERATION, {"id": operation_id}).one_or_none()
     if row is None:
         raise ownership.missing("operation", operation_id)
-    return counted(connection, [row])[0]
+    return row
 
 
 def own_operation(
@@ -190,25 +211,17 @@ def launch(connection: Connection, cluster_id: str) -> operation_pb2.Operation:
 
 def counted(connection: Connection, rows: Sequence[Row[Any]]) -> list[operation_pb2.Operation]:
     """Give operations with the numbers of their tasks by state."""
-    table = schema.task
-    query = (
-        select(table.c.operation_id, table.c.state, func.count())
-        .where(table.c.operation_id.in_([row.id for row in rows]))
-        .group_by(table.c.operation_id, table.c.state)
-    )
-    names = {
-        operation_pb2.Task.STATE_ASSIGNED: "running",
-        operation_pb2.Task.STATE_SUCCEEDED: "succeeded",
-        operation_pb2.Task.STATE_FAILED: "failed",
-        operation_pb2.Task.STATE_SKIPPED: "skipped",
-    }
     messages = {row.id: convert.operation(row) for row in rows}
-    for operation_id, state, number in connection.execute(query):
-        counts = messages[operation_id].tasks
-        counts.total += number
-        if state in names:
-            setattr(counts, names[state], getattr(counts, names[state]) + number)
+    for operation_id, state, number in connection.execute(_COUNTS, {"ids": list(messages)}):
+        count(messages[operation_id], state, number)
     return list(messages.values())
+
+
+def count(operation: operation_pb2.Operation, state: int, number: int) -> None:
+    """Add so many tasks in a state to the counts of an operation."""
+    operation.tasks.total += number
+    if name := _COUNTED.get(operation_pb2.Task.State.ValueType(state)):
+        setattr(operation.tasks, name, getattr(operation.tasks, name) + number)
 
 
 def tasks(
@@ -232,52 +245,9 @@ def _created(task: operation_pb2.Task) -> int:
     return task.create_time.ToMicroseconds()
 
 
-def plan_facts(connection: Connection, operation_id: str) -> facts_service_pb2.GetPlanFactsResponse:
-    """Read everything that a plan needs, but for what it needs of a job.
-
-    Raises ``NotFound``.
-    """
-    answer = facts_service_pb2.GetPlanFactsResponse(
-        operation=operation(connection, operation_id), deployment_id=deployment_id(connection)
-    )
-    answer.now_time.FromMicroseconds(dialect.now(connection))
-    table = schema.cluster
-    query = select(table).where(table.c.id == answer.operation.cluster_id)
-    found = with_instances(connection, connection.execute(query).all(), hidden=True)
-    if not found:
-        raise ownership.missing("cluster", answer.operation.cluster_id)
-    answer.cluster.CopyFrom(found[0])
-    _add_summaries(connection, answer)
-    return answer
-
-
-def _add_summaries(connection: Connection, answer: facts_service_pb2.GetPlanFactsResponse) -> None:
-    """Read of all tasks of the operation what a plan may know; there may be thousands."""
-    table = schema.task
-    query = (
-        select(table.c.spec, table.c.state, table.c.failure, table.c.ended, table.c.epoch)
-        .where(table.c.operation_id == answer.operation.id)
-        .order_by(table.c.created, table.c.position)
-    )
-    for data, state, failure, ended, epoch in connection.execute(query):
-        spec = operation_pb2.TaskSpec.FromString(data)
-        summary = answer.tasks.add(
-            key=spec.key,
-            instance=spec.instance,
-            state=state,
-            kind=spec.kind,
-            needs=spec.needs,
-            begun=epoch > 0,
-        )
-        if failure:
-            summary.failure.ParseFromString(failure)
-        if ended:
-            summary.end_time.FromMicroseconds(ended)
-
-
 def deployment_id(connection: Connection) -> str:
     """Give the id that everything carries which this deployment makes in a cloud."""
-    return str(connection.execute(select(schema.deployment.c.id)).scalar_one())
+    return str(connection.execute(_DEPLOYMENT_ID).scalar_one())
 
 
 def known_of(

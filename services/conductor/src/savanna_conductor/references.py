@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import bindparam, delete, insert, select
 
 from savanna.conductor.v1 import catalog_service_pb2 as catalog_pb2
 from savanna_conductor.store import schema
@@ -24,6 +24,11 @@ JOB = 101
 Thing = tuple[int, str]
 """Kind and id."""
 
+_FORGET = delete(schema.reference).where(
+    schema.reference.c.from_kind == bindparam("kind"),
+    schema.reference.c.from_id == bindparam("id"),
+)
+
 _WORDS = {
     catalog_pb2.ITEM_KIND_CLUSTER_TEMPLATE: "cluster template",
     catalog_pb2.ITEM_KIND_JOB_TEMPLATE: "job template",
@@ -33,8 +38,7 @@ _WORDS = {
 
 
 def note(transaction: Transaction, user: Thing, used: Iterable[Thing]) -> None:
-    """Note all that something uses from now on; empty ids are nothing."""
-    forget(transaction, user)
+    """Note all that something new uses; empty ids are nothing."""
     rows = [
         {"from_kind": user[0], "from_id": user[1], "to_kind": kind, "to_id": used_id}
         for kind, used_id in sorted(set(used))
@@ -44,12 +48,15 @@ def note(transaction: Transaction, user: Thing, used: Iterable[Thing]) -> None:
         transaction.connection.execute(insert(schema.reference), rows)
 
 
+def note_again(transaction: Transaction, user: Thing, used: Iterable[Thing]) -> None:
+    """Note all that something uses from now on, in place of what it used."""
+    forget(transaction, user)
+    note(transaction, user, used)
+
+
 def forget(transaction: Transaction, user: Thing) -> None:
     """Forget all that something used: it is gone."""
-    table = schema.reference
-    transaction.connection.execute(
-        delete(table).where(table.c.from_kind == user[0], table.c.from_id == user[1])
-    )
+    transaction.connection.execute(_FORGET, {"kind": user[0], "id": user[1]})
 
 
 def users(transaction: Transaction, used: Thing) -> list[Thing]:

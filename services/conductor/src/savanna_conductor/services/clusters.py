@@ -29,15 +29,7 @@ class ClusterService(stubs.ClusterServiceServicer):
     ) -> messages.CreateClusterResponse:
         """Store a cluster and its launch."""
 
-        def write(transaction: Transaction) -> messages.CreateClusterResponse:
-            cluster_id = clusters.create(transaction, self._secrets, request)
-            connection = transaction.connection
-            return messages.CreateClusterResponse(
-                cluster=queries.cluster(connection, request.project_id, cluster_id),
-                operation=queries.launch(connection, cluster_id),
-            )
-
-        return await self._store.write(write)
+        return await self._store.write(lambda t: clusters.create(t, self._secrets, request))
 
     async def GetClusters(
         self, request: messages.GetClustersRequest, context: Context

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from savanna.conductor.v1 import facts_service_pb2 as messages
 from savanna.conductor.v1 import facts_service_pb2_grpc as stubs
-from savanna_conductor import job_binaries, job_queries, queries
+from savanna_conductor import job_binaries, job_queries, plan_facts, queries
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -35,7 +35,7 @@ class FactsService(stubs.FactsServiceServicer):
         """Read everything that a plan needs."""
 
         def read(connection: Connection) -> messages.GetPlanFactsResponse:
-            answer = queries.plan_facts(connection, request.operation_id)
+            answer = plan_facts.read(connection, request.operation_id)
             if answer.operation.job_id:
                 job_queries.add_to_facts(connection, answer)
             return answer

@@ -138,10 +138,7 @@ def _truths(values: Sequence[bool]) -> str:
 
 def _texts(values: Sequence[str]) -> str:
     # Quotes and backslashes are escaped inside the quotes of an element; PostgreSQL has no NUL.
-    quoted = (
-        each.replace("\\", "\\\\").replace('"', '\\"').replace("\0", schema.NO_CHARACTER)
-        for each in values
-    )
+    quoted = (schema.storable(each.replace("\\", "\\\\").replace('"', '\\"')) for each in values)
     return '{"' + '","'.join(quoted) + '"}' if values else "{}"
 
 

@@ -205,4 +205,4 @@ def now(connection: Connection) -> int:
     """
     if connection.dialect.name == "sqlite":
         return time.time_ns() // 1000
-    return int(connection.execute(text(_CLOCK)).scalar_one())
+    return int(driver.read(connection, _CLOCK)[0][0])

@@ -28,6 +28,11 @@ NO_CHARACTER = "\N{REPLACEMENT CHARACTER}"
 """Stands for NUL, which PostgreSQL's texts can not hold and SQLite's can."""
 
 
+def storable(text: str) -> str:
+    """Write a text alike on both databases."""
+    return text.replace("\0", NO_CHARACTER)
+
+
 class AnyText(TypeDecorator[str]):
     """A text from outside, of a plugin or a cloud, which may hold anything."""
 
@@ -37,7 +42,7 @@ class AnyText(TypeDecorator[str]):
     def process_bind_param(self, value: str | None, dialect: object) -> str | None:
         """Write it alike on both databases."""
         del dialect
-        return value and value.replace("\0", NO_CHARACTER)
+        return value and storable(value)
 
 
 metadata = MetaData(
