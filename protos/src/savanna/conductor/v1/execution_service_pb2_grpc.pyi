@@ -48,7 +48,8 @@ class ExecutionServiceStub:
     Commit: _grpc.UnaryUnaryMultiCallable[_execution_service_pb2.CommitRequest, _execution_service_pb2.CommitResponse]
     """Records decisions, all in one transaction, fenced by the scheduler's lease; each change is also fenced by the
     task's epoch and session. A commit with the number of the last one is not applied again: the stored outcome
-    is returned. Errors: ABORTED when the incarnation has lost its lease, FAILED_PRECONDITION for a number that
+    is returned. A commit without changes is one too: sent under the number of one that failed in a way that leaves
+    its fate open, it either gives the stored outcome or sees to it that the other is never stored. Errors: ABORTED when the incarnation has lost its lease, FAILED_PRECONDITION for a number that
     is neither the last one nor its successor.
     """
     RenewSessions: _grpc.UnaryUnaryMultiCallable[_execution_service_pb2.RenewSessionsRequest, _execution_service_pb2.RenewSessionsResponse]
@@ -74,7 +75,8 @@ class ExecutionServiceAsyncStub(ExecutionServiceStub):
     Commit: _aio.UnaryUnaryMultiCallable[_execution_service_pb2.CommitRequest, _execution_service_pb2.CommitResponse]  # type: ignore[assignment]
     """Records decisions, all in one transaction, fenced by the scheduler's lease; each change is also fenced by the
     task's epoch and session. A commit with the number of the last one is not applied again: the stored outcome
-    is returned. Errors: ABORTED when the incarnation has lost its lease, FAILED_PRECONDITION for a number that
+    is returned. A commit without changes is one too: sent under the number of one that failed in a way that leaves
+    its fate open, it either gives the stored outcome or sees to it that the other is never stored. Errors: ABORTED when the incarnation has lost its lease, FAILED_PRECONDITION for a number that
     is neither the last one nor its successor.
     """
     RenewSessions: _aio.UnaryUnaryMultiCallable[_execution_service_pb2.RenewSessionsRequest, _execution_service_pb2.RenewSessionsResponse]  # type: ignore[assignment]
@@ -127,7 +129,8 @@ class ExecutionServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_execution_service_pb2.CommitResponse, _abc.Awaitable[_execution_service_pb2.CommitResponse]]:
         """Records decisions, all in one transaction, fenced by the scheduler's lease; each change is also fenced by the
         task's epoch and session. A commit with the number of the last one is not applied again: the stored outcome
-        is returned. Errors: ABORTED when the incarnation has lost its lease, FAILED_PRECONDITION for a number that
+        is returned. A commit without changes is one too: sent under the number of one that failed in a way that leaves
+        its fate open, it either gives the stored outcome or sees to it that the other is never stored. Errors: ABORTED when the incarnation has lost its lease, FAILED_PRECONDITION for a number that
         is neither the last one nor its successor.
         """
 
