@@ -22,6 +22,13 @@ class BadLine(stubs.ExecutionServiceServicer):
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub: stubs.ExecutionServiceAsyncStub = stubs.ExecutionServiceStub(channel)
         self.loses_every = 0
+        self.breaks_after = 0
+        """The number of a commit whose answer turns into a fault on its way."""
+
+        self.chokes_on = b""
+        """A commit with these bytes in it is a fault, as if the conductor could not store it."""
+
+        self.choked = 0
         self.delay = 0.0
         self.lost = 0
         self._commits = 0
@@ -29,7 +36,13 @@ class BadLine(stubs.ExecutionServiceServicer):
     async def Commit(
         self, request: execution.CommitRequest, context: Context
     ) -> execution.CommitResponse:
+        if self.chokes_on and self.chokes_on in request.SerializeToString():
+            self.choked += 1
+            raise errors.Internal("an unexpected fault; look for 4711 in the log of the service")
         answer = await self._stub.Commit(request)
+        if request.changes and request.number == self.breaks_after:
+            self.lost += 1
+            raise errors.Internal("the answer could not be written")
         await asyncio.sleep(self.delay)
         self._commits += 1
         if self.loses_every and self._commits % self.loses_every == 0:

@@ -53,6 +53,9 @@ def _check_task(core: SchedulerCore, node: TaskNode) -> None:
 
 def _goes_on(core: SchedulerCore, graph: OperationGraph) -> bool:
     """Say whether something will happen: a result, a verdict, a timer or an engine with room."""
+    if graph.rests_until > core.now:
+        due = core.next_timer()
+        return due is not None and due <= graph.rests_until
     if graph.is_over or graph.plan_asked or graph.assigned or graph.plan_spec is None:
         return True
     ready = any(

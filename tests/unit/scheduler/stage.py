@@ -49,6 +49,10 @@ class Stage:
         self.sent_commits: list[events.Commit] = []
         self.abandoned = ""
         self.holds_commits = False
+        self.chokes_on = b""
+        """A commit with these bytes in it can not be stored."""
+
+        self.choked = 0
         self.database.renew_scheduler(self.id)
 
     @property
@@ -84,8 +88,18 @@ class Stage:
 
     def record(self) -> None:
         """Apply the commit under way and tell the core."""
+        commit = self.commits[0]
+        if self.chokes_on and any(
+            self.chokes_on in each.SerializeToString() for each in commit.changes
+        ):
+            self.commits.popleft()
+            self.choked += 1
+            void = execution.CommitRequest(scheduler_id=self.id, number=commit.number)
+            assert not self.database.commit(void).verdicts
+            self._tell(events.CommitRefused(commit.number, "a fault"))
+            return
         answer = self.store()
-        commit = self.commits.popleft()
+        self.commits.popleft()
         self._tell(events.Committed(commit.number, list(answer.verdicts)))
 
     def go_on(self) -> None:
@@ -129,13 +143,14 @@ class Stage:
         engine.hello()
         return engine
 
-    def state(self, key: str) -> str:
+    def state(self, key: str, operation_id: str = "op") -> str:
         """Give the state of a task in the database."""
-        return Task.State.Name(self.database.task(key).state).removeprefix("STATE_")
+        state = self.database.task(key, operation_id).state
+        return Task.State.Name(state).removeprefix("STATE_")
 
-    def outcome(self) -> str:
-        """Give the state of the operation in the database."""
-        state = self.database.operations["op"].message.state
+    def outcome(self, operation_id: str = "op") -> str:
+        """Give the state of an operation in the database."""
+        state = self.database.operations[operation_id].message.state
         return Operation.State.Name(state).removeprefix("STATE_")
 
 

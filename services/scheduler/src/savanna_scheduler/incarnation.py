@@ -29,6 +29,14 @@ if TYPE_CHECKING:
 log = logs.get_logger(__name__)
 _BACKOFF = Backoff(initial=0.1, cap=2.0)
 _HAND_OVER_SECONDS = 1.0
+_OF_ALL = (
+    errors.FailedPrecondition,
+    errors.PermissionDenied,
+    errors.Unauthenticated,
+    errors.Unimplemented,
+)
+"""Failures that any commit of this incarnation would meet."""
+
 _UNKNOWN = (errors.Unavailable, errors.DeadlineExceeded, errors.Cancelled)
 """Failures after which a commit may be stored or not."""
 
@@ -227,15 +235,44 @@ class Incarnation:
                 log.warning("commit_unknown", number=command.number, error=str(error))
                 await asyncio.sleep(_BACKOFF.delay(attempt, self._chance.random()))
                 self.feed(events.CommitUnknown(command.number))
-            except errors.SavannaError as error:
+            except _OF_ALL as error:
                 log.error("commit_refused", number=command.number, error=str(error))
                 self.finish(f"a commit was refused: {error}")
+            except errors.SavannaError as error:
+                log.error("commit_not_stored", number=command.number, error=str(error))
+                metrics.COMMITS_REFUSED.add()
+                outcome = await self._make_void(command, str(error))
+                if outcome is not None:
+                    self._feed_settled(outcome)
             else:
                 crashes.here("scheduler.commit.after")
                 metrics.COMMIT_SECONDS.record(time.perf_counter() - begin)
                 metrics.COMMIT_CHANGES.record(len(command.changes))
                 attempt = 0
                 self._feed_settled(events.Committed(command.number, answer.verdicts))
+
+    async def _make_void(
+        self, command: events.Commit, error: str
+    ) -> events.Committed | events.CommitRefused | events.LeaseLost | None:
+        """Find out whether a commit that failed was stored after all: an empty one under its number
+        sees to it that it never is, or gives its outcome; None when this life is over."""
+        request = execution.CommitRequest(scheduler_id=self.id, number=command.number)
+        attempt = 0
+        while True:
+            try:
+                answer = await self._conductor.Commit(request, timeout=20)
+            except errors.Aborted:
+                return events.LeaseLost()
+            except _UNKNOWN:
+                attempt += 1
+                await asyncio.sleep(_BACKOFF.delay(attempt, self._chance.random()))
+                continue
+            except errors.SavannaError as fault:
+                self.finish(f"not even an empty commit is taken: {fault}")
+                return None
+            if answer.verdicts:
+                return events.Committed(command.number, answer.verdicts)
+            return events.CommitRefused(command.number, error)
 
     def _feed_settled(self, event: events.Event) -> None:
         self._committing = False

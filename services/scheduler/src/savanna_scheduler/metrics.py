@@ -52,6 +52,10 @@ COMMIT_CHANGES = Histogram(
     "Decisions that were recorded in one commit.",
     bounds=COUNTS,
 )
+COMMITS_REFUSED = Counter(
+    "savanna_scheduler_commits_refused_total",
+    "Commits that the conductor could not store: the operation at fault is failed, others go on.",
+)
 COMMIT_SECONDS = Histogram(
     "savanna_scheduler_commit_seconds",
     "Time from asking the conductor to record decisions until it had.",

@@ -232,6 +232,11 @@ class Course:
         end, and until then it counts as running."""
         self._begin_end(graph, ending)
 
+    def fail_at_once(self, graph: OperationGraph, failure: operation_pb2.Failure) -> None:
+        """Fail an operation whatever end it had in mind, as soon as nothing of it runs any more."""
+        graph.ending, graph.is_over = None, False
+        self._begin_end(graph, Ending(Operation.STATE_FAILED, failure))
+
     def resume(self, graph: OperationGraph) -> None:
         """Take back an end that was not recorded: the plan that said so was lost with its
         engine."""
@@ -253,7 +258,7 @@ class Course:
     def _settle(self, graph: OperationGraph) -> None:
         """Record the end when its time has come."""
         ending = graph.ending
-        if ending is None or graph.is_over:
+        if ending is None or graph.is_over or self._core.now < graph.rests_until:
             return
         if ending.plan is None:
             if graph.assigned == 0:

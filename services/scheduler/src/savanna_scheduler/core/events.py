@@ -47,6 +47,14 @@ class CommitUnknown:
 
 
 @dataclass(frozen=True, slots=True)
+class CommitRefused:
+    """The conductor can not store a commit, and surely has not; its number is used up."""
+
+    number: int
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
 class LeaseLost:
     """This incarnation owns nothing any more."""
 
@@ -135,6 +143,7 @@ Event = (
     | CancelRequested
     | Committed
     | CommitUnknown
+    | CommitRefused
     | LeaseLost
     | Peers
     | Tick
@@ -151,7 +160,7 @@ Event = (
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """Record decisions; answered by Committed, CommitUnknown or LeaseLost."""
+    """Record decisions; answered by Committed, CommitUnknown, CommitRefused or LeaseLost."""
 
     number: int
     changes: Sequence[execution.Change]

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from savanna.operation.v1.operation_pb2 import Failure, Operation
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from savanna_scheduler.core.graph import OperationGraph, TaskNode
     from savanna_scheduler.core.policy import Policy
 
@@ -81,6 +83,21 @@ def facts_refused(node: TaskNode) -> Failure:
         "FACTS_REFUSED",
         f"what '{node.label}' told of the cluster was refused; this is a fault of the engine or "
         "the plugin: report it with the operation's id",
+    )
+
+
+def unstored(graph: OperationGraph, nodes: Sequence[TaskNode], error: str) -> Failure:
+    """Tell of decisions that the conductor can not store."""
+    about = ", ".join(f"'{node.label}'" for node in nodes[:3]) or "the operation"
+    return Failure(
+        reason="NOT_STORED",
+        message=(
+            f"what became of {about} could not be stored: {error}. This is a fault of Savanna, or "
+            "of what a step has told; report it with that line of the conductor's log. "
+            f"{_way_back(graph)}"
+        ),
+        instance=nodes[0].spec.instance if len(nodes) == 1 else "",
+        task_key=nodes[0].spec.key if len(nodes) == 1 else "",
     )
 
 

@@ -156,6 +156,12 @@ class OperationGraph:
     is_over: bool = False
     """Its end is being recorded: nothing more may be decided about it."""
 
+    faults: int = 0
+    """How often something of it could not be stored."""
+
+    rests_until: float = 0.0
+    """Before this time its end is not recorded: that could not be stored either."""
+
     refused: list[TaskNode] = field(default_factory=list)
     """Tasks whose results the conductor would not take; their engines hear of it at the end."""
 

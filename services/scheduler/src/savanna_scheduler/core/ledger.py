@@ -37,13 +37,16 @@ class Ledger:
         self._most_changes = most_changes
         self._most_bytes = most_bytes
         self._decided: deque[Decision] = deque()
+        self._parts: deque[list[Decision]] = deque()
+        """Parts of a refused commit: each is a commit of its own, before anything newer."""
+
         self._under_way: list[Decision] = []
         self._number = 0
 
     @property
     def is_busy(self) -> bool:
         """Say whether anything is decided and not recorded."""
-        return bool(self._under_way or self._decided)
+        return bool(self._under_way or self._decided or self._parts)
 
     def decide(self, change: execution.Change, then: Then, *, joined: bool = False) -> None:
         """Put a change into the next commit."""
@@ -51,8 +54,12 @@ class Ledger:
 
     def next_commit(self) -> events.Commit | None:
         """Begin the next commit; None while one is under way or nothing is decided."""
-        if self._under_way or not self._decided:
+        if self._under_way or not (self._decided or self._parts):
             return None
+        if self._parts:
+            self._under_way = self._parts.popleft()
+            self._number += 1
+            return self._commit()
         size = 0
         while self._decided:
             first = self._decided[0]
@@ -76,6 +83,26 @@ class Ledger:
             return
         done, self._under_way = self._under_way, []
         yield from zip(done, verdicts, strict=True)
+
+    def take_back(self, number: int) -> list[Decision]:
+        """Give the decisions of the commit under way, which was not stored, and forget them."""
+        if number != self._number:
+            return []
+        refused, self._under_way = self._under_way, []
+        return refused
+
+    def in_parts(self, *parts: list[Decision]) -> None:
+        """Commit decisions that were taken back, each part by itself, in this order."""
+        self._parts.extendleft(reversed(parts))
+
+    def drop(self, concerns: Callable[[Decision], bool]) -> list[Decision]:
+        """Give the decisions that are not under way and concern something, and forget them."""
+        dropped = [each for part in self._parts for each in part if concerns(each)]
+        dropped += [each for each in self._decided if concerns(each)]
+        rest = ([each for each in part if not concerns(each)] for part in self._parts)
+        self._parts = deque(part for part in rest if part)
+        self._decided = deque(each for each in self._decided if not concerns(each))
+        return dropped
 
     def _commit(self) -> events.Commit:
         return events.Commit(self._number, [each.change for each in self._under_way])

@@ -70,6 +70,13 @@ class Policy:
     commit_bytes: int = 8 * 2**20
     """A commit of so many bytes takes no further changes."""
 
+    fault_rest: float = 1.0
+    """How soon to try again to record the end of an operation that could not be stored; twice as
+    long each time."""
+
+    longest_rest: float = 300.0
+    """The longest of these pauses."""
+
     remembered: int = 20_000
     """Tasks of ended operations whose results are still acknowledged, should they come again."""
 

@@ -76,7 +76,7 @@ class Results:
         def recorded(verdict: Verdict) -> None:
             if verdict.code == Verdict.CODE_SESSION_ALIVE:
                 self.recording.discard(attempt)
-                self._core.still_held(node)
+                self._core.still_held(node, self._core.policy.look_again)
                 self._core.course.go_on(node.graph)
                 return
             self._core.must_apply(verdict)

@@ -14,6 +14,7 @@ from savanna.conductor.v1 import execution_service_pb2 as execution
 from savanna.scheduler.v1 import scheduler_service_pb2 as stream
 from savanna_scheduler.core import events
 from savanna_scheduler.core.course import Course
+from savanna_scheduler.core.faults import Faults
 from savanna_scheduler.core.graph import OperationGraph, Phase, TaskNode
 from savanna_scheduler.core.hand_out import HandOut
 from savanna_scheduler.core.ledger import Ledger
@@ -50,6 +51,7 @@ class SchedulerCore:
         self.hand_out = HandOut(self)
         self.trust = Trust(self)
         self._ledger = Ledger(policy.commit_changes, policy.commit_bytes)
+        self._faults = Faults(self, self._ledger)
         self._past: OrderedDict[str, None] = OrderedDict()
         self._again: events.Commit | None = None
         self._abandoned = ""
@@ -69,6 +71,7 @@ class SchedulerCore:
             events.Leaving: self._leaving,
             events.Committed: self._committed,
             events.CommitUnknown: self._commit_unknown,
+            events.CommitRefused: self._commit_refused,
             events.LeaseLost: self._lease_lost,
             events.Peers: self._peers,
             events.Tick: self._tick,
@@ -162,11 +165,11 @@ class SchedulerCore:
         for node in held:
             self.results.lose(node)
 
-    def still_held(self, node: TaskNode) -> None:
-        """Go on after the database said that the session of a task lives."""
+    def still_held(self, node: TaskNode, seconds: float) -> None:
+        """Go on with a task that its session still has; look at that again after a while."""
         session = self.sessions.find_or_add(node.session_id)
         session.take(node.id, node.spec.pool)
-        session.lease_until = max(session.lease_until, self.now + self.policy.look_again)
+        session.lease_until = max(session.lease_until, self.now + seconds)
         self._watch(session)
         if session.connected:
             # Its offer may have been held back meanwhile.
@@ -323,7 +326,7 @@ class SchedulerCore:
             assigned = [each for each in held if each.phase is Phase.ASSIGNED]
             if assigned:
                 # One question is enough: the rest follows its answer.
-                self.results.lose(min(assigned, key=lambda node: node.lost))
+                self.results.lose(min(assigned, key=lambda node: (node.graph.faults, node.lost)))
         self._watch(session)
 
     def _peers(self, event: events.Peers) -> None:
@@ -351,6 +354,9 @@ class SchedulerCore:
 
     def _commit_unknown(self, event: events.CommitUnknown) -> None:
         self._again = self._ledger.same_commit(event.number)
+
+    def _commit_refused(self, event: events.CommitRefused) -> None:
+        self._faults.refused(event.number, event.error)
 
     def _lease_lost(self, event: events.LeaseLost) -> None:
         self.abandon("the lease was taken over")
