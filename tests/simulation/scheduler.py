@@ -41,6 +41,7 @@ class SimulatedScheduler(Process):
         self._beats: dict[str, int] = {}
         self._is_renewing = False
         self._is_committing = False
+        self._arrived: events.Committed | None = None
         self._is_handing_over = False
         self._is_living = False
         self._due: float | None = None
@@ -164,12 +165,25 @@ class SimulatedScheduler(Process):
         )
 
     def _committed(self, number: int, answer: execution.CommitResponse) -> None:
+        self._look_at_verdicts()
         self._is_committing = False
-        self.feed(events.Committed(number, list(answer.verdicts)))
+        self._arrived = events.Committed(number, list(answer.verdicts))
+        self.feed(events.Stored(number))
+        if self._is_committing:
+            self.after(self.world.chance.uniform(0.0, 0.02), self._look_at_verdicts)
+        else:
+            self._look_at_verdicts()
         if self._is_handing_over and not self._is_committing:
             self.end(releases=True)
 
+    def _look_at_verdicts(self) -> None:
+        """Tell what the last answer said: at the latest before anything is known of the next."""
+        arrived, self._arrived = self._arrived, None
+        if arrived is not None:
+            self.feed(arrived)
+
     def _not_committed(self, number: int, error: Failed) -> None:
+        self._look_at_verdicts()
         if isinstance(error, LeaseLostError):
             self.feed(events.LeaseLost())
         elif isinstance(error, OutOfOrderError):

@@ -37,6 +37,41 @@ def test_a_commit_whose_fate_is_unknown_is_sent_again_as_it_was() -> None:
     assert stage.database.ends["op:a", 1] == [1]
 
 
+def test_the_next_commit_leaves_before_the_verdicts_of_the_last_are_looked_at() -> None:
+    stage = Stage()
+    engine = stage.begin(step("a"), step("b"), step("c", "b"))
+    stage.holds_commits = True
+    engine.succeed("a")
+    engine.succeed("b")
+    answer = stage.store()
+    first = stage.commits.popleft()
+    stage.tell(events.Stored(first.number))
+    second = stage.commits[0]
+    assert second.number == first.number + 1
+    assert "c" not in engine.running
+    assert ("op:a", 1) not in engine.acknowledged
+    stage.tell(events.Committed(first.number, list(answer.verdicts)))
+    assert ("op:a", 1) in engine.acknowledged
+    assert list(stage.commits) == [second]
+    stage.go_on()
+    assert ("op:b", 1) in engine.acknowledged
+    assert "c" in engine.running
+
+
+def test_a_commit_that_is_not_answered_for_keeps_the_third_back() -> None:
+    stage = Stage()
+    engine = stage.begin(step("a"), step("b"), step("c"))
+    stage.holds_commits = True
+    engine.succeed("a")
+    engine.succeed("b")
+    stage.store()
+    first = stage.commits.popleft()
+    stage.tell(events.Stored(first.number))
+    engine.succeed("c")
+    stage.tell(events.Stored(first.number + 1))
+    assert [each.number for each in stage.commits] == [first.number + 1]
+
+
 def test_answers_to_other_commits_are_ignored() -> None:
     stage = Stage()
     engine = stage.begin(step("a"))

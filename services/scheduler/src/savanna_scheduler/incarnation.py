@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 log = logs.get_logger(__name__)
 _BACKOFF = Backoff(initial=0.1, cap=2.0)
 _HAND_OVER_SECONDS = 1.0
+_TURNS = 4
+"""Of the loop, until a request has left. Too few cost time, and nothing else."""
+
 _OF_ALL = (
     errors.FailedPrecondition,
     errors.PermissionDenied,
@@ -219,37 +222,58 @@ class Incarnation:
 
     async def _commit(self) -> None:
         attempt = 0
+        arrived: events.Committed | None = None
         while True:
             command = await self._commits.get()
-            request = execution.CommitRequest(
-                scheduler_id=self.id, number=command.number, changes=command.changes
-            )
-            crashes.here("scheduler.commit.before")
-            begin = time.perf_counter()
-            try:
-                answer = await self._conductor.Commit(request, timeout=20)
-            except errors.Aborted:
-                self._feed_settled(events.LeaseLost())
-            except _UNKNOWN as error:
+            async with asyncio.TaskGroup() as both:
+                asking = both.create_task(self._ask(command))
+                if arrived is not None:
+                    # The conductor works on this commit, we look at the verdicts of the last.
+                    for _ in range(_TURNS):
+                        await asyncio.sleep(0)
+                    self.feed(arrived)
+            outcome, arrived = asking.result(), None
+            if isinstance(outcome, events.CommitUnknown):
                 attempt += 1
-                log.warning("commit_unknown", number=command.number, error=str(error))
                 await asyncio.sleep(_BACKOFF.delay(attempt, self._chance.random()))
-                self.feed(events.CommitUnknown(command.number))
-            except _OF_ALL as error:
-                log.error("commit_refused", number=command.number, error=str(error))
-                self.finish(f"a commit was refused: {error}")
-            except errors.SavannaError as error:
-                log.error("commit_not_stored", number=command.number, error=str(error))
-                metrics.COMMITS_REFUSED.add()
-                outcome = await self._make_void(command, str(error))
-                if outcome is not None:
-                    self._feed_settled(outcome)
-            else:
-                crashes.here("scheduler.commit.after")
-                metrics.COMMIT_SECONDS.record(time.perf_counter() - begin)
-                metrics.COMMIT_CHANGES.record(len(command.changes))
-                attempt = 0
-                self._feed_settled(events.Committed(command.number, answer.verdicts))
+                self.feed(outcome)
+                continue
+            attempt = 0
+            if isinstance(outcome, events.Committed):
+                arrived = self._begin_next(outcome)
+            elif outcome is not None:
+                self._feed_settled(outcome)
+
+    async def _ask(
+        self, command: events.Commit
+    ) -> (
+        events.Committed | events.CommitUnknown | events.CommitRefused | events.LeaseLost | None
+    ):
+        """Have a commit stored; gives what became of it, None when this life is over."""
+        request = execution.CommitRequest(
+            scheduler_id=self.id, number=command.number, changes=command.changes
+        )
+        crashes.here("scheduler.commit.before")
+        begin = time.perf_counter()
+        try:
+            answer = await self._conductor.Commit(request, timeout=20)
+        except errors.Aborted:
+            return events.LeaseLost()
+        except _UNKNOWN as error:
+            log.warning("commit_unknown", number=command.number, error=str(error))
+            return events.CommitUnknown(command.number)
+        except _OF_ALL as error:
+            log.error("commit_refused", number=command.number, error=str(error))
+            self.finish(f"a commit was refused: {error}")
+            return None
+        except errors.SavannaError as error:
+            log.error("commit_not_stored", number=command.number, error=str(error))
+            metrics.COMMITS_REFUSED.add()
+            return await self._make_void(command, str(error))
+        crashes.here("scheduler.commit.after")
+        metrics.COMMIT_SECONDS.record(time.perf_counter() - begin)
+        metrics.COMMIT_CHANGES.record(len(command.changes))
+        return events.Committed(command.number, answer.verdicts)
 
     async def _make_void(
         self, command: events.Commit, error: str
@@ -273,6 +297,16 @@ class Incarnation:
             if answer.verdicts:
                 return events.Committed(command.number, answer.verdicts)
             return events.CommitRefused(command.number, error)
+
+    def _begin_next(self, answer: events.Committed) -> events.Committed | None:
+        """Let the next commit begin, and give the answer back for later; if there is none, tell the
+        core at once."""
+        self._committing = False
+        self.feed(events.Stored(answer.number))
+        if self._committing:
+            return answer
+        self._feed_settled(answer)
+        return None
 
     def _feed_settled(self, event: events.Event) -> None:
         self._committing = False

@@ -32,6 +32,14 @@ class CancelRequested:
 
 
 @dataclass(frozen=True, slots=True)
+class Stored:
+    """A commit is in the database; its verdicts are told by ``Committed``, before anything is told
+    of the next."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class Committed:
     """A commit is stored, with a verdict for each change."""
 
@@ -141,6 +149,7 @@ class Leaving:
 Event = (
     Claimed
     | CancelRequested
+    | Stored
     | Committed
     | CommitUnknown
     | CommitRefused
@@ -160,7 +169,8 @@ Event = (
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """Record decisions; answered by Committed, CommitUnknown, CommitRefused or LeaseLost."""
+    """Record decisions; answered by Committed (and Stored before it), CommitUnknown, CommitRefused
+    or LeaseLost."""
 
     number: int
     changes: Sequence[execution.Change]

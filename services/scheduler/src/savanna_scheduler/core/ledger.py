@@ -1,7 +1,8 @@
 """Decisions on their way into the database: one commit at a time, in the order of the decisions.
 
 What is decided while a commit is under way goes into the next, so that the end of a task and the
-hand-out of its successors share a transaction.
+hand-out of its successors share a transaction. The next may begin as soon as the one before is
+stored, before anybody looked at its verdicts: what it holds was decided without them anyway.
 """
 
 from __future__ import annotations
@@ -41,12 +42,14 @@ class Ledger:
         """Parts of a refused commit: each is a commit of its own, before anything newer."""
 
         self._under_way: list[Decision] = []
+        self._stored: list[Decision] = []
         self._number = 0
+        self._stored_number = 0
 
     @property
     def is_busy(self) -> bool:
         """Say whether anything is decided and not recorded."""
-        return bool(self._under_way or self._decided or self._parts)
+        return bool(self._stored or self._under_way or self._decided or self._parts)
 
     def decide(self, change: execution.Change, then: Then, *, joined: bool = False) -> None:
         """Put a change into the next commit."""
@@ -75,13 +78,20 @@ class Ledger:
         """Give the commit under way once more: whether it was stored is not known."""
         return self._commit() if number == self._number and self._under_way else None
 
+    def store(self, number: int) -> None:
+        """Note that the commit under way is in the database, so that the next can begin."""
+        if number == self._number and self._under_way and not self._stored:
+            self._stored, self._under_way = self._under_way, []
+            self._stored_number = number
+
     def settle(
         self, number: int, verdicts: Sequence[execution.Verdict]
     ) -> Iterator[tuple[Decision, execution.Verdict]]:
-        """End the commit under way; gives its decisions with their verdicts, in order."""
-        if number != self._number or not self._under_way:
+        """End a commit that is stored; gives its decisions with their verdicts, in order."""
+        self.store(number)
+        if number != self._stored_number:
             return
-        done, self._under_way = self._under_way, []
+        done, self._stored = self._stored, []
         yield from zip(done, verdicts, strict=True)
 
     def take_back(self, number: int) -> list[Decision]:

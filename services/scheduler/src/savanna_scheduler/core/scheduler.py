@@ -69,6 +69,7 @@ class SchedulerCore:
             events.Disconnected: self._disconnected,
             events.SessionEnded: self._session_ended,
             events.Leaving: self._leaving,
+            events.Stored: self._stored,
             events.Committed: self._committed,
             events.CommitUnknown: self._commit_unknown,
             events.CommitRefused: self._commit_refused,
@@ -346,6 +347,10 @@ class SchedulerCore:
             if session is not None and session.connected:
                 commands.append(events.Send(session_id, message))
         return commands
+
+    def _stored(self, event: events.Stored) -> None:
+        """Let the next commit leave: the conductor works on it while the verdicts are looked at."""
+        self._ledger.store(event.number)
 
     def _committed(self, event: events.Committed) -> None:
         for decision, verdict in self._ledger.settle(event.number, event.verdicts):
