@@ -5,10 +5,11 @@ Plain functions on one snapshot.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from savanna.conductor.v1 import cluster_service_pb2 as messages
 from savanna_conductor import archive
@@ -17,11 +18,17 @@ from savanna_conductor.store.transaction import JOURNAL
 from savanna_kit.errors import FailedPrecondition
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from sqlalchemy import Connection, Select
 
     from savanna.operation.v1.operation_pb2 import JournalEntry
+
+_ALL = 2**62
+"""More rows than there can be."""
+
+_NARROWING = ("cluster_id", "operation_id")
+_HEAD = select(schema.counter.c.value).where(schema.counter.c.name == JOURNAL)
 
 
 def after(
@@ -31,13 +38,10 @@ def after(
 
     Writers take turns, so none can appear before one that is seen.
     """
-    table = schema.journal
-    query = select(table.c.body).where(table.c.project_id == request.project_id)
-    if request.cluster_id:
-        query = query.where(table.c.cluster_id == request.cluster_id)
-    if request.operation_id:
-        query = query.where(table.c.operation_id == request.operation_id)
-    pages = _written(connection, query.limit(limit), sequence)
+    narrowed = {name: value for name in _NARROWING if (value := getattr(request, name))}
+    query = _told(("project_id", *narrowed))
+    given = {"project_id": request.project_id, **narrowed, "limit": limit}
+    pages = _written(connection, query, given, sequence)
     if request.operation_id:
         pages = chain(archive.journal(connection, request.operation_id, sequence), pages)
     # A row may begin before the position: it has the number of its last entry.
@@ -47,26 +51,30 @@ def after(
 
 def of_operation(connection: Connection, operation_id: str) -> Iterator[JournalEntry]:
     """Read all that was told of an operation."""
-    table = schema.journal
-    query = select(table.c.body).where(table.c.operation_id == operation_id)
-    pages = chain(archive.journal(connection, operation_id), _written(connection, query, 0))
+    query, given = _told(("operation_id",)), {"operation_id": operation_id, "limit": _ALL}
+    pages = chain(archive.journal(connection, operation_id), _written(connection, query, given, 0))
     return chain.from_iterable(pages)
 
 
-def _written(
-    connection: Connection, query: Select[Any], sequence: int
-) -> Iterator[Sequence[JournalEntry]]:
+@lru_cache
+def _told(columns: tuple[str, ...]) -> Select[Any]:
+    """Ask for rows with given values in some columns: made once, as many may watch."""
     table = schema.journal
-    query = query.where(table.c.sequence > sequence).order_by(table.c.sequence)
-    for body in connection.execute(query).scalars():
+    query = select(table.c.body).where(*(table.c[each] == bindparam(each) for each in columns))
+    query = query.where(table.c.sequence > bindparam("sequence"))
+    return query.order_by(table.c.sequence).limit(bindparam("limit"))
+
+
+def _written(
+    connection: Connection, query: Select[Any], given: Mapping[str, object], sequence: int
+) -> Iterator[Sequence[JournalEntry]]:
+    for body in connection.execute(query, {**given, "sequence": sequence}).scalars():
         yield messages.WatchJournalResponse.FromString(body).entries
 
 
 def head(connection: Connection) -> int:
     """Give the number of the last entry."""
-    table = schema.counter
-    query = select(table.c.value).where(table.c.name == JOURNAL)
-    return int(connection.execute(query).scalar_one())
+    return int(connection.execute(_HEAD).scalar_one())
 
 
 def begin(connection: Connection, request: messages.WatchJournalRequest) -> int:

@@ -138,9 +138,10 @@ class OperationService(stubs.OperationServiceServicer):
         """Follow the journal."""
         ends = request.until_operation_ends and bool(request.operation_id)
         position = request.after_sequence
+        subject_id = request.operation_id or request.cluster_id or request.project_id
         is_caught_up = False
         while True:
-            change = self._store.next_change()
+            change = self._store.changes.next(subject_id)
             look = await self._store.read(partial(_look, request=request, position=position))
             position = look.position
             if look.entries:

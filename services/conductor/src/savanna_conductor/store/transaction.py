@@ -25,6 +25,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from savanna.operation.v1.operation_pb2 import JournalEntry
 from savanna_conductor import metrics
 from savanna_conductor.store import arrays, dialect, entries, schema
+from savanna_conductor.store.changes import Changes
 from savanna_kit import crashes, logs
 from savanna_kit.coalescer import Coalescer
 from savanna_kit.errors import Unavailable
@@ -109,7 +110,8 @@ class Store:
         self._readers = BoundedExecutor("conductor-read", readers)
         self._writer = BoundedExecutor("conductor-write", 1)
         self._writes: Coalescer[Write, Any] = Coalescer(self._write_group, limit=128)
-        self._changed = asyncio.Event()
+        self.changes = Changes()
+        """What writes of this process told."""
         self._called = asyncio.Event()
 
     async def write(self, function: Callable[[Transaction], T]) -> T:
@@ -122,11 +124,6 @@ class Store:
     async def read(self, function: Callable[[Connection], T]) -> T:
         """Run a function on one snapshot of the database."""
         return await self._readers.run(self._tried, lambda: self._read_once(function))
-
-    def next_change(self) -> asyncio.Event:
-        """Give what is set by the next write of this process; taken before a look, it misses
-        nothing that the look did not see."""
-        return self._changed
 
     def next_call(self) -> asyncio.Event:
         """Give what is set by the next write of this process that schedulers may wait for; most
@@ -151,14 +148,11 @@ class Store:
 
     async def _write_group(self, functions: Sequence[Write]) -> Sequence[Any]:
         begin = time.perf_counter()
-        results, concerns_schedulers = await self._writer.run(
-            self._tried, lambda: self._write_once(functions)
-        )
+        results, done = await self._writer.run(self._tried, lambda: self._write_once(functions))
         metrics.TRANSACTION_SECONDS.record(time.perf_counter() - begin)
         metrics.TRANSACTION_WRITES.record(len(functions))
-        change, self._changed = self._changed, asyncio.Event()
-        change.set()
-        if concerns_schedulers:
+        self.changes.announce({each for told in done.told for each in told.subject[:3]})
+        if done.concerns_schedulers:
             call, self._called = self._called, asyncio.Event()
             call.set()
         return results
@@ -175,7 +169,7 @@ class Store:
         except DBAPIError as error:
             raise _unavailable(error) from error
 
-    def _write_once(self, functions: Sequence[Write]) -> tuple[list[Any], bool]:
+    def _write_once(self, functions: Sequence[Write]) -> tuple[list[Any], Transaction]:
         with dialect.writing(self._writing_engine) as connection:
             now, head = dialect.begin(connection)
             transaction = Transaction(connection, now, limits=self._limits)
@@ -200,7 +194,7 @@ class Store:
                     reason="COMMIT_UNKNOWN",
                 ) from error
             crashes.here("conductor.commit.after")
-        return results, transaction.concerns_schedulers
+        return results, transaction
 
     def _read_once(self, function: Callable[[Connection], T]) -> T:
         with dialect.for_reading(self._engine.connect()) as connection, connection.begin():
