@@ -246,9 +246,7 @@ class Incarnation:
 
     async def _ask(
         self, command: events.Commit
-    ) -> (
-        events.Committed | events.CommitUnknown | events.CommitRefused | events.LeaseLost | None
-    ):
+    ) -> events.Committed | events.CommitUnknown | events.CommitRefused | events.LeaseLost | None:
         """Have a commit stored; gives what became of it, None when this life is over."""
         request = execution.CommitRequest(
             scheduler_id=self.id, number=command.number, changes=command.changes
