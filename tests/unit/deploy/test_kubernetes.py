@@ -110,7 +110,9 @@ def test_the_service_shows_its_own_certificate_and_asks_itself_for_its_health(
     (secret,) = [each["secret"]["secretName"] for each in spec["volumes"] if each["name"] == "tls"]
     assert secret == f"savanna-tls-{ROLES[command]}"
     asked = [container[f"{each}Probe"]["exec"] for each in ("startup", "readiness", "liveness")]
-    assert asked == 3 * [{"command": ["savanna-health", command.removeprefix("savanna-")]}]
+    service = command.removeprefix("savanna-")
+    serves = {"command": ["savanna-health", service]}
+    assert asked == [serves, serves, {"command": ["savanna-health", "--alive", service]}]
     before = container["lifecycle"]["preStop"]["sleep"]["seconds"]
     assert before + 3 * given.drain_seconds < spec["terminationGracePeriodSeconds"]
 

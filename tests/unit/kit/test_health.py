@@ -55,6 +55,19 @@ async def test_a_service_that_drains_does_not_serve(
     assert capsys.readouterr().out == f"engine at {address}: NOT_SERVING\n"
 
 
+async def test_a_service_that_can_not_work_now_is_alive_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = serving.Parts(name="conductor", listen=f"unix:{tmp_path}/one.sock")
+    monkeypatch.setenv("SAVANNA_CONDUCTOR_LISTEN", parts.listen)
+    async with serving.running([parts]):
+        assert await asyncio.to_thread(health, "--alive", "conductor") == 0
+        await parts.say_well(False)
+        assert await asyncio.to_thread(health, "conductor") == 1
+        assert await asyncio.to_thread(health, "--alive", "conductor") == 0
+    assert health("--alive", "conductor") == 1
+
+
 async def test_it_shows_the_certificate_of_the_service_and_finds_one_that_listens_everywhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

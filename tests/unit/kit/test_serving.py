@@ -48,6 +48,24 @@ class Echo(health_pb2_grpc.HealthServicer):
         return health_pb2.HealthCheckResponse(status=health_pb2.HealthCheckResponse.SERVING)
 
 
+async def test_a_service_that_can_not_do_its_work_is_taken_for_one_that_does_not_serve(
+    tmp_path: Path,
+) -> None:
+    states = health_pb2.HealthCheckResponse
+    parts, _ = echo_parts(tmp_path)
+    async with serving.running([parts]), connect(parts.addresses[0]) as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+
+        async def state() -> int:
+            return int((await stub.Check(health_pb2.HealthCheckRequest())).status)
+
+        assert await state() == states.SERVING
+        await parts.say_well(False)
+        assert await state() == states.NOT_SERVING
+        await parts.say_well(True)
+        assert await state() == states.SERVING
+
+
 def echo_parts(tmp_path: Path) -> tuple[serving.Parts, Echo]:
     echo = Echo()
     parts = serving.Parts(name="echo", listen=f"unix:{tmp_path}/echo.sock")

@@ -23,33 +23,38 @@ if TYPE_CHECKING:
 
 _ANSWER_SECONDS = 3.0
 _USAGE = """\
-usage: savanna-health SERVICE    ask whether a service of this machine serves
+usage: savanna-health SERVICE            ask whether a service of this machine serves
+       savanna-health --alive SERVICE    ask whether its process answers at all
 
 SERVICE is what its settings are named after: api, conductor, scheduler, engine, plugin-spark, ...
 It reads SAVANNA_<SERVICE>_LISTEN and SAVANNA_<SERVICE>_TLS_*, and ends with 0 if the service
-serves, with 1 if it drains or does not answer, with 2 if it can not be asked.
+serves, with 1 if it drains, can not work now (a conductor whose database does not answer) or does
+not answer, with 2 if it can not be asked. With --alive it ends with 0 for any answer: to start a
+service anew does not mend its database.
 """
 
 
 def main(words: Sequence[str] | None = None) -> None:
     """Run the command, with the words of its command line or with those given."""
     words = sys.argv[1:] if words is None else words
-    if len(words) != 1 or words[0].startswith("-"):
+    only_alive, service = list(words[:-1]) == ["--alive"], "".join(words[-1:])
+    if len(words) != 1 + only_alive or service.startswith("-"):
         sys.stderr.write(_USAGE)
         sys.exit(2)
     try:
-        given = _settings(words[0])
-        state = ask(given, role=words[0].partition("-")[0])
+        given = _settings(service)
+        state = ask(given, role=service.partition("-")[0])
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(2)
-    sys.stdout.write(f"{words[0]} at {given.listen}: {state}\n")
-    sys.exit(0 if state == "SERVING" else 1)
+    sys.stdout.write(f"{service} at {given.listen}: {state}\n")
+    good = ("SERVING", "NOT_SERVING") if only_alive else ("SERVING",)
+    sys.exit(0 if state in good else 1)
 
 
 def ask(given: ServiceSettings, *, role: str, timeout: float = _ANSWER_SECONDS) -> str:
-    """Ask the service that was started with these settings: SERVING, NOT_SERVING while it drains,
-    or why there is no answer within ``timeout`` seconds.
+    """Ask the service that was started with these settings: SERVING, NOT_SERVING while it drains
+    or can not work, or why there is no answer within ``timeout`` seconds.
 
     Raises ``SettingsError`` for settings that do not say where it is.
     """

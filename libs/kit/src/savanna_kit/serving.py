@@ -61,6 +61,10 @@ class Served:
     """Roles that may call it where certificates are shown; empty for every role."""
 
 
+async def _unheard(well: bool) -> None:
+    del well
+
+
 @dataclass
 class Parts:
     """What a service is made of."""
@@ -86,6 +90,9 @@ class Parts:
     drain_seconds: float = 5.0
     addresses: list[str] = field(default_factory=list)
     """Filled in when it serves: where it really listens."""
+
+    say_well: Callable[[bool], Awaitable[None]] = _unheard
+    """Filled in when it serves: whether it can do its work now, for all who ask for its health."""
 
 
 class Build(Protocol):
@@ -208,6 +215,7 @@ class _Server:
             [*names, "grpc.health.v1.Health", reflection.SERVICE_NAME], self._server
         )
         self._names = ["", *names]
+        self._is_ending = False
 
     async def start(self) -> None:
         """Bind, serve and say so."""
@@ -237,15 +245,22 @@ class _Server:
         address = listen if listen.startswith("unix:") else f"{host}:{port}"
         self._parts.addresses[:] = [address]
         await self._server.start()
-        await self._say(health_pb2.HealthCheckResponse.SERVING)
+        self._parts.say_well = self._say_well
+        await self._say_well(True)
 
     async def announce_end(self) -> None:
         """Tell those who ask that no new calls are wanted."""
+        self._is_ending = True
         await self._say(health_pb2.HealthCheckResponse.NOT_SERVING)
 
     async def stop(self) -> None:
         """Let calls under way end, then close."""
         await self._server.stop(self._parts.drain_seconds)
+
+    async def _say_well(self, well: bool) -> None:
+        if not self._is_ending:
+            state = health_pb2.HealthCheckResponse
+            await self._say(state.SERVING if well else state.NOT_SERVING)
 
     async def _say(self, state: int) -> None:
         for name in self._names:

@@ -16,6 +16,7 @@ from savanna.conductor.v1 import (
 )
 from savanna_conductor import deadlines, retention, upkeep
 from savanna_conductor.keys import Secrets
+from savanna_conductor.pulse import Pulse
 from savanna_conductor.readings import Readings
 from savanna_conductor.services.catalog import CatalogService
 from savanna_conductor.services.clusters import ClusterService
@@ -49,14 +50,21 @@ def build(given: ConductorSettings) -> serving.Parts:
     Raises ``FailedPrecondition`` when the database is not at this version's schema.
     """
     identity = given.identity()
-    engine = dialect.open_engine(given.database_url, readers=given.readers)
+    limit = given.statement_seconds
+    engine = dialect.open_engine(given.database_url, readers=given.readers, statement_seconds=limit)
     try:
-        require_current(engine)
+        version = require_current(engine)
         secrets = Secrets.from_file(given.key_file)
     except BaseException:
         engine.dispose()
         raise
-    store = Store(engine, readers=given.readers, limits=deadlines.limits(given))
+    store = Store(
+        engine,
+        readers=given.readers,
+        limits=deadlines.limits(given),
+        statement_seconds=limit,
+        version=version,
+    )
 
     @asynccontextmanager
     async def closing() -> AsyncIterator[None]:
@@ -66,7 +74,7 @@ def build(given: ConductorSettings) -> serving.Parts:
             store.close()
 
     readings = Readings(store)
-    return serving.Parts(
+    parts = serving.Parts(
         name="conductor",
         listen=given.listen,
         identity=identity,
@@ -77,9 +85,12 @@ def build(given: ConductorSettings) -> serving.Parts:
             partial(deadlines.keep, store),
             partial(retention.keep, store, retention.rules(given)),
             readings.keep,
+            store.keep_patience,
         ],
         served=_served(store, secrets, given),
     )
+    parts.loops.append(Pulse(store, lambda well: parts.say_well(well)).keep)
+    return parts
 
 
 def _served(store: Store, secrets: Secrets, given: ConductorSettings) -> list[serving.Served]:

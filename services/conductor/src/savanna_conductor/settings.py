@@ -26,6 +26,13 @@ class ConductorSettings(ServiceSettings):
         description="Key that encrypts secrets in the database; made when missing.",
     )
     readers: int = Field(4, description="Reading transactions at once.", ge=1)
+    statement_seconds: float = Field(
+        10.0,
+        description="How long PostgreSQL may work on one statement, its wait for locks included; a "
+        "transaction may take three times as long. Then it is ended, and callers are told to ask "
+        "again. 0 for as long as it wants. Migrations have no limit.",
+        ge=0,
+    )
     job_binary_limit: int = Field(
         64 * 2**20, description="Most bytes of one job binary that are kept.", gt=0
     )

@@ -29,14 +29,16 @@ _WRITER = 7_305_818_004_211_940_051
 """Number of the advisory lock that makes writers of all conductors one."""
 
 _PG_DISK_FULL = "53100"
+_VERSION = "SELECT version_num FROM alembic_version"
 _HEAD = "SELECT value FROM counter WHERE name = 'journal'"
 _CLOCK = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 
 
-def open_engine(url: str, *, readers: int) -> Engine:
-    """Open a database.
+def open_engine(url: str, *, readers: int, statement_seconds: float = 0.0) -> Engine:
+    """Open a database, whose statements are ended after so many seconds; 0 for never.
 
-    Raises ``InvalidArgument`` for one of another kind.
+    SQLite works in this process, so its statements need no limit. Raises ``InvalidArgument`` for a
+    database of another kind.
     """
     try:
         parsed = make_url(url)
@@ -44,7 +46,10 @@ def open_engine(url: str, *, readers: int) -> Engine:
     except ArgumentError:
         kind = ""
     if kind == "postgresql":
-        return _open_postgresql(parsed.set(drivername="postgresql+psycopg2"), connections=readers)
+        url_of_driver = parsed.set(drivername="postgresql+psycopg2")
+        return _open_postgresql(
+            url_of_driver, connections=readers, statement_seconds=statement_seconds
+        )
     if kind == "sqlite":
         return _open_sqlite(parsed, readers=readers)
     raise InvalidArgument(
@@ -53,15 +58,30 @@ def open_engine(url: str, *, readers: int) -> Engine:
     )
 
 
-def writer_of(engine: Engine) -> Engine:
+def writer_of(engine: Engine, *, statement_seconds: float = 0.0) -> Engine:
     """Give the engine whose connections ``writing`` takes, for the same database."""
     if engine.dialect.name == "sqlite":
         return engine
     # Transactions are begun and ended by hand.
-    return _open_postgresql(engine.url, connections=1, isolation_level="AUTOCOMMIT")
+    return _open_postgresql(
+        engine.url,
+        connections=1,
+        statement_seconds=statement_seconds,
+        isolation_level="AUTOCOMMIT",
+    )
 
 
-def _open_postgresql(url: URL, *, connections: int, **more: Any) -> Engine:  # noqa: ANN401 - as SQLAlchemy takes it
+def _open_postgresql(
+    url: URL,
+    *,
+    connections: int,
+    statement_seconds: float,
+    **more: Any,  # noqa: ANN401 - as SQLAlchemy takes it
+) -> Engine:
+    limits = (
+        f"-c idle_in_transaction_session_timeout={_IDLE_MILLISECONDS} "
+        f"-c statement_timeout={int(statement_seconds * 1000)}"
+    )
     return create_engine(
         url,
         pool_size=connections,
@@ -74,7 +94,7 @@ def _open_postgresql(url: URL, *, connections: int, **more: Any) -> Engine:  # n
             "keepalives_interval": 2,
             "keepalives_count": 3,
             "tcp_user_timeout": 10_000,
-            "options": f"-c idle_in_transaction_session_timeout={_IDLE_MILLISECONDS}",
+            "options": limits,
         },
         **more,
     )
@@ -153,16 +173,20 @@ def writing(engine: Engine) -> Iterator[Connection]:
             raise
 
 
-def begin(connection: Connection) -> tuple[int, int]:
-    """Begin a transaction beside which no other writes; gives the time of the database, and the
-    number of the last entry of the journal."""
+def begin(connection: Connection) -> tuple[int, int, str]:
+    """Begin a transaction beside which no other writes; gives the time of the database, the number
+    of the last entry of the journal, and the version of the schema."""
     if connection.dialect.name == "sqlite":
         connection.begin()
-        return now(connection), driver.read(connection, _HEAD)[0][0]
+        head, version = driver.read(connection, f"SELECT ({_HEAD}), ({_VERSION})")[0]
+        return now(connection), head, version
     # The last statement sees what was stored before the lock was had: each has its own snapshot.
-    asked = f"BEGIN; SELECT pg_advisory_xact_lock({_WRITER}); SELECT ({_CLOCK}), ({_HEAD})"
-    time_of_database, head = driver.read(connection, asked)[0]
-    return time_of_database, head
+    asked = (
+        f"BEGIN; SELECT pg_advisory_xact_lock({_WRITER}); "
+        f"SELECT ({_CLOCK}), ({_HEAD}), ({_VERSION})"
+    )
+    time_of_database, head, version = driver.read(connection, asked)[0]
+    return time_of_database, head, version
 
 
 def commit(connection: Connection, last: Sequence[Statement]) -> None:

@@ -37,14 +37,17 @@ def migrate(engine: Engine, revision: str = "head") -> None:
         command.upgrade(config, revision)
 
 
-def require_current(engine: Engine) -> None:
-    """Raise ``FailedPrecondition`` with what to do when the schema is not this version's."""
+def require_current(engine: Engine) -> str:
+    """Give the version of the schema, which is this one's.
+
+    Raises ``FailedPrecondition`` with what to do when it is not.
+    """
     with _reached(engine), engine.connect() as connection:
         found = MigrationContext.configure(connection).get_current_revision()
     scripts = ScriptDirectory.from_config(_config())
     wanted = scripts.get_current_head()
-    if found == wanted:
-        return
+    if found is not None and found == wanted:
+        return found
     known = {each.revision for each in scripts.walk_revisions()}
     if found is not None and found not in known:
         raise FailedPrecondition(

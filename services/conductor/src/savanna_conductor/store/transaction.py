@@ -26,6 +26,7 @@ from savanna.operation.v1.operation_pb2 import JournalEntry
 from savanna_conductor import metrics
 from savanna_conductor.store import arrays, dialect, entries, schema
 from savanna_conductor.store.changes import Changes
+from savanna_conductor.store.patience import Patience
 from savanna_kit import crashes, logs
 from savanna_kit.coalescer import Coalescer
 from savanna_kit.errors import Unavailable
@@ -40,6 +41,10 @@ log = logs.get_logger(__name__)
 
 T = TypeVar("T")
 JOURNAL = "journal"
+SCHEMA_CHANGED = "SCHEMA_CHANGED"
+_STATEMENTS = 3
+"""A transaction may take as long as so many statements may."""
+
 _OF_OPERATIONS = (
     JournalEntry.KIND_OPERATION_CREATED,
     JournalEntry.KIND_OPERATION_CHANGED,
@@ -102,10 +107,19 @@ class Store:
     """
 
     def __init__(
-        self, engine: Engine, *, readers: int = 4, limits: Mapping[int, float] | None = None
+        self,
+        engine: Engine,
+        *,
+        readers: int = 4,
+        limits: Mapping[int, float] | None = None,
+        statement_seconds: float = 0.0,
+        version: str = "",
     ) -> None:
+        """Take a database; ``version`` is the only one of its schema that is written to."""
         self._engine = engine
-        self._writing_engine = dialect.writer_of(engine)
+        self._writing_engine = dialect.writer_of(engine, statement_seconds=statement_seconds)
+        self._patience = Patience(_STATEMENTS * statement_seconds)
+        self._version = version
         self._limits = limits or {}
         self._readers = BoundedExecutor("conductor-read", readers)
         self._writer = BoundedExecutor("conductor-write", 1)
@@ -139,10 +153,17 @@ class Store:
         except TimeoutError:
             return
 
+    async def keep_patience(self) -> None:
+        """Look after connections on which the database has fallen silent, for ever."""
+        while True:
+            await asyncio.sleep(1)
+            self._patience.cut_late()
+
     def close(self) -> None:
-        """Wait for what runs and let go of the database."""
-        self._readers.close()
-        self._writer.close()
+        """Wait for what runs, but not for ever, and let go of the database."""
+        with self._patience.ending():
+            self._readers.close()
+            self._writer.close()
         self._writing_engine.dispose()
         self._engine.dispose()
 
@@ -170,8 +191,13 @@ class Store:
             raise _unavailable(error) from error
 
     def _write_once(self, functions: Sequence[Write]) -> tuple[list[Any], Transaction]:
-        with dialect.writing(self._writing_engine) as connection:
-            now, head = dialect.begin(connection)
+        with (
+            dialect.writing(self._writing_engine) as connection,
+            self._patience.during(connection),
+        ):
+            now, head, version = dialect.begin(connection)
+            if self._version and version != self._version:
+                raise _changed(version, self._version)
             transaction = Transaction(connection, now, limits=self._limits)
             if len(functions) == 1:
                 # Alone, it needs no savepoint: its failure is that of the whole.
@@ -197,7 +223,11 @@ class Store:
         return results, transaction
 
     def _read_once(self, function: Callable[[Connection], T]) -> T:
-        with dialect.for_reading(self._engine.connect()) as connection, connection.begin():
+        with (
+            dialect.for_reading(self._engine.connect()) as connection,
+            self._patience.during(connection),
+            connection.begin(),
+        ):
             return function(connection)
 
 
@@ -240,6 +270,15 @@ def _unavailable(error: DBAPIError) -> Exception:
     log.warning("database_unavailable", error=str(error.orig))
     return Unavailable(
         "the database does not answer; the conductor's log says why", reason="DATABASE_UNAVAILABLE"
+    )
+
+
+def _changed(found: str, wanted: str) -> Unavailable:
+    log.error("schema_changed", found=found, wanted=wanted)
+    return Unavailable(
+        f"the database was brought from schema '{wanted}' to '{found}' while this conductor ran: "
+        "it stores nothing any more and ends; start the version that did it, and ask again",
+        reason=SCHEMA_CHANGED,
     )
 
 
