@@ -89,7 +89,7 @@ async def test_it_shows_the_certificate_of_the_service_and_finds_one_that_listen
     ("words", "settings", "says"),
     [
         ((), {}, "usage: savanna-health SERVICE"),
-        (("--help",), {}, "usage: savanna-health SERVICE"),
+        (("--alive",), {}, "usage: savanna-health SERVICE"),
         (("engine",), {}, "SAVANNA_ENGINE_LISTEN is not set"),
         (("engine",), {"DRAIN_SECONDS": "long"}, "SAVANNA_ENGINE_DRAIN_SECONDS: "),
         (

@@ -40,6 +40,9 @@ class _InOrder(click.Group):
 
 
 @click.group(cls=_InOrder, context_settings=CONTEXT)
+@click.version_option(
+    package_name="savanna-cli", prog_name="savanna", message="%(prog)s %(version)s"
+)
 @click.option("--address", help="HOST:PORT or unix:/path.  [default: 127.0.0.1:8387]")
 @click.option("--token", help="The token that says who you are.")
 @click.option("--project", help="The project to work in.")

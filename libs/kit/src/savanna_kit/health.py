@@ -15,6 +15,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from pydantic import ValidationError
 from pydantic_settings import SettingsConfigDict
 
+from savanna_kit import commands
 from savanna_kit.channels import Peer, connect_blocking
 from savanna_kit.settings import ServiceSettings, SettingsError
 
@@ -25,6 +26,7 @@ _ANSWER_SECONDS = 3.0
 _USAGE = """\
 usage: savanna-health SERVICE            ask whether a service of this machine serves
        savanna-health --alive SERVICE    ask whether its process answers at all
+       savanna-health --version          say which version this is
 
 SERVICE is what its settings are named after: api, conductor, scheduler, engine, plugin-spark, ...
 It reads SAVANNA_<SERVICE>_LISTEN and SAVANNA_<SERVICE>_TLS_*, and ends with 0 if the service
@@ -37,10 +39,10 @@ service anew does not mend its database.
 def main(words: Sequence[str] | None = None) -> None:
     """Run the command, with the words of its command line or with those given."""
     words = sys.argv[1:] if words is None else words
+    commands.answer(words, command="savanna-health", usage=_USAGE)
     only_alive, service = list(words[:-1]) == ["--alive"], "".join(words[-1:])
     if len(words) != 1 + only_alive or service.startswith("-"):
-        sys.stderr.write(_USAGE)
-        sys.exit(2)
+        commands.refuse(_USAGE)
     try:
         given = _settings(service)
         state = ask(given, role=service.partition("-")[0])

@@ -24,7 +24,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 
-from savanna_kit import crashes, errors, logs, metrics, settings, telemetry
+from savanna_kit import commands, crashes, errors, logs, metrics, settings, telemetry
 from savanna_kit.addresses import is_loopback
 from savanna_kit.channels import MAX_MESSAGE
 from savanna_kit.interceptors import ServerLayers
@@ -154,13 +154,12 @@ async def serve(
 def main(kind: type[settings.ServiceSettings], build: Build) -> None:
     """Run one service as a command: read settings, set logs and traces up, serve.
 
-    Exits with 2 for bad settings, and for words: it takes none but ``--help``.
+    Exits with 2 for bad settings, and for words: it takes none but ``--help`` and ``--version``.
     """
-    words = sys.argv[1:]
+    words, usage = sys.argv[1:], settings.usage(kind)
+    commands.answer(words, command=settings.command_of(kind), usage=usage)
     if words:
-        is_help = words in (["-h"], ["--help"])
-        (sys.stdout if is_help else sys.stderr).write(settings.usage(kind))
-        sys.exit(0 if is_help else 2)
+        commands.refuse(usage)
     try:
         given = settings.load(kind)
         logs.configure(level=given.log_level, form=given.log_format)

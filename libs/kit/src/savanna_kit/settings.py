@@ -11,12 +11,15 @@ import difflib
 import os
 import textwrap
 from pathlib import Path  # noqa: TC003 - pydantic reads the annotation when it runs
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from savanna_kit.identity import Identity, IdentityError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 S = TypeVar("S", bound="ProcessSettings")
 
@@ -116,12 +119,22 @@ def load(kind: type[S], **given: Any) -> S:  # noqa: ANN401 - the fields of the 
         raise SettingsError("; ".join(lines)) from error
 
 
-def usage(kind: type[ProcessSettings]) -> str:
-    """Say how a command is used that takes settings alone, one line for each of them."""
+def command_of(kind: type[ProcessSettings]) -> str:
+    """Name the command that takes settings of a kind."""
     prefix = str(kind.model_config.get("env_prefix", ""))
-    command = prefix.strip("_").lower().replace("_", "-")
+    return prefix.strip("_").lower().replace("_", "-")
+
+
+def usage(kind: type[ProcessSettings], words: Mapping[str, str] | None = None) -> str:
+    """Say how a command is used that takes settings, some lines for each of them; and what it does
+    for the words that it takes, if there are any."""
+    prefix, command = str(kind.model_config.get("env_prefix", "")), command_of(kind)
     summary = (kind.__doc__ or "").strip().splitlines()[0]
-    lines = [f"usage: {command}", "", summary, "", "It takes no words; the environment sets:"]
+    forms = {"": "", **(words or {}), "--version": "say which version this is"}
+    width = max(map(len, forms)) + 2
+    lines = [f"{command} {word:{width}}{meaning}".rstrip() for word, meaning in forms.items()]
+    lines = [f"{'usage:' if not number else '      '} {each}" for number, each in enumerate(lines)]
+    lines += ["", summary, "", "The environment sets (docs/settings.md has all services):"]
     for name, field in kind.model_fields.items():
         known = field.default is not None and not field.is_required() and not field.default_factory
         default = f" Default: {field.default}" if known else ""

@@ -14,6 +14,9 @@ _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
 @click.group(context_settings=_CONTEXT)
+@click.version_option(
+    package_name="savanna-manage", prog_name="savanna-manage", message="%(prog)s %(version)s"
+)
 def root() -> None:
     """Make what a mesh needs before it runs.
 

@@ -12,7 +12,7 @@ from savanna_all_in_one.compose import compose, prepare_database
 from savanna_all_in_one.folder import DataFolder
 from savanna_all_in_one.settings import AllSettings
 from savanna_engine.cloud.local.driver import purge
-from savanna_kit import crashes, logs, serving, settings, telemetry
+from savanna_kit import commands, crashes, logs, serving, settings, telemetry
 from savanna_kit.errors import SavannaError
 
 if TYPE_CHECKING:
@@ -135,6 +135,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="ADDRESS",
         help="Address of a further plugin server; may be given several times.",
     )
+    parser.add_argument("--version", action="version", version=commands.version_of(_NAME))
     parser.add_argument(
         "--purge",
         type=Path,

@@ -29,7 +29,7 @@ from savanna_conductor.settings import ConductorSettings
 from savanna_conductor.store import dialect
 from savanna_conductor.store.migrate import migrate, require_current
 from savanna_conductor.store.transaction import Store
-from savanna_kit import logs, serving, settings
+from savanna_kit import commands, logs, serving, settings
 from savanna_kit.errors import SavannaError
 
 if TYPE_CHECKING:
@@ -142,12 +142,10 @@ def _served(store: Store, secrets: Secrets, given: ConductorSettings) -> list[se
 def main() -> None:
     """Run ``savanna-conductor [migrate]``."""
     words = sys.argv[1:]
+    usage = settings.usage(ConductorSettings, {"migrate": "bring the database to this version"})
+    commands.answer(words, command="savanna-conductor", usage=usage)
     if words not in ([], ["migrate"]):
-        sys.stderr.write(
-            "usage: savanna-conductor          serve\n"
-            "       savanna-conductor migrate  bring the database to this version\n"
-        )
-        sys.exit(2)
+        commands.refuse(usage)
     try:
         if words == ["migrate"]:
             given = settings.load(ConductorSettings)
