@@ -11,7 +11,7 @@ import zlib
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from savanna.conductor.v1 import cluster_service_pb2 as messages
 from savanna.conductor.v1 import execution_service_pb2 as execution
@@ -23,6 +23,15 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from savanna.operation.v1 import operation_pb2
+
+
+_PART = schema.journal_archive
+_NEXT_PART = (
+    select(_PART.c.sequence, _PART.c.body)
+    .where(_PART.c.operation_id == bindparam("id"), _PART.c.sequence > bindparam("after"))
+    .order_by(_PART.c.sequence)
+    .limit(1)
+)
 
 
 class Place(IntEnum):
@@ -64,12 +73,10 @@ def journal(
 ) -> Iterator[Sequence[operation_pb2.JournalEntry]]:
     """Read what is archived of an operation's journal, a row at a time, in order; the first may
     begin before the position."""
-    table = schema.journal_archive
-    query = select(table.c.sequence, table.c.body).where(table.c.operation_id == operation_id)
     while True:
         # One by one: they are packed closely, and who reads may want only the first.
-        next_part = query.where(table.c.sequence > after).order_by(table.c.sequence).limit(1)
-        row = connection.execute(next_part).one_or_none()
+        given = {"id": operation_id, "after": after}
+        row = connection.execute(_NEXT_PART, given).one_or_none()
         if row is None:
             return
         yield messages.WatchJournalResponse.FromString(zlib.decompress(row.body)).entries

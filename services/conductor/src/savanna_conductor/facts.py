@@ -25,6 +25,20 @@ if TYPE_CHECKING:
 
 Instance = cluster_pb2.Instance
 
+# Made once, as they are used for each commit of a launch.
+_CLUSTER = select(schema.cluster.c.state, schema.cluster.c.body).where(
+    schema.cluster.c.id == bindparam("id")
+)
+_NAMED = select(schema.instance).where(
+    schema.instance.c.cluster_id == bindparam("id"),
+    schema.instance.c.name.in_(bindparam("names", expanding=True)),
+)
+_COUNTS = (
+    select(schema.instance.c.state, func.count().label("number"))
+    .where(schema.instance.c.cluster_id == bindparam("id"))
+    .group_by(schema.instance.c.state)
+)
+
 
 def apply(
     transaction: Transaction, operation: operation_pb2.Operation, taught: Sequence[bytes]
@@ -74,9 +88,8 @@ def _apply_instances(
     news = facts.instances
     names = {*(each.name for each in news), *facts.staying}
     table = schema.instance
-    rows = transaction.connection.execute(
-        select(table).where(table.c.cluster_id == operation.cluster_id, table.c.name.in_(names))
-    )
+    given = {"id": operation.cluster_id, "names": list(names)}
+    rows = transaction.connection.execute(_NAMED, given)
     known = {row.name: Instance.FromString(row.body) for row in rows}
     fresh: dict[str, Instance] = {}
     changed: dict[str, Instance] = {}
@@ -145,10 +158,8 @@ def _row(cluster_id: str, each: Instance) -> dict[str, object]:
 def _apply_cluster(
     transaction: Transaction, operation: operation_pb2.Operation, facts: cluster_pb2.Facts
 ) -> None:
-    table = schema.cluster
-    row = transaction.connection.execute(
-        select(table.c.state, table.c.body).where(table.c.id == operation.cluster_id)
-    ).one_or_none()
+    given = {"id": operation.cluster_id}
+    row = transaction.connection.execute(_CLUSTER, given).one_or_none()
     if row is None:
         return
     values: dict[str, object] = {}
@@ -172,6 +183,7 @@ def _apply_cluster(
             telling.cluster_changed(transaction, operation, state)
     if values:
         values["updated"] = transaction.now
+        table = schema.cluster
         transaction.connection.execute(
             update(table).where(table.c.id == operation.cluster_id).values(values)
         )
@@ -181,10 +193,5 @@ def instance_counts(
     transaction: Transaction, operation: operation_pb2.Operation
 ) -> Counter[Instance.State.ValueType]:
     """Count the instances of a cluster by state."""
-    table = schema.instance
-    rows = transaction.connection.execute(
-        select(table.c.state, func.count().label("number"))
-        .where(table.c.cluster_id == operation.cluster_id)
-        .group_by(table.c.state)
-    )
+    rows = transaction.connection.execute(_COUNTS, {"id": operation.cluster_id})
     return Counter({row.state: row.number for row in rows})

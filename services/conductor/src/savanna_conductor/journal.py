@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _ALL = 2**62
 """More rows than there can be."""
 
-_NARROWING = ("cluster_id", "operation_id")
+_NARROWING = ("operation_id", "cluster_id")
 _HEAD = select(schema.counter.c.value).where(schema.counter.c.name == JOURNAL)
 
 
@@ -80,17 +80,22 @@ def head(connection: Connection) -> int:
 def begin(connection: Connection, request: messages.WatchJournalRequest) -> int:
     """Give the position from which on a watch has no holes: nothing that it would be given after
     it was moved to where the watch does not look, or removed."""
-    table = schema.operation
-    query = select(table.c.project_id, table.c.archived_to, table.c.place)
-    if request.operation_id:
-        query = query.where(table.c.id == request.operation_id)
-        query = query.where(table.c.place == archive.Place.PURGED)
-    elif request.cluster_id:
-        query = query.where(table.c.cluster_id == request.cluster_id)
-    else:
-        query = query.where(table.c.project_id == request.project_id)
-    row = connection.execute(query.order_by(table.c.archived_to.desc()).limit(1)).one_or_none()
+    column = next((each for each in _NARROWING if getattr(request, each)), "project_id")
+    given = {"id": getattr(request, column)}
+    row = connection.execute(_begin(column), given).one_or_none()
     return row.archived_to if row is not None and row.project_id == request.project_id else 0
+
+
+@lru_cache
+def _begin(column: str) -> Select[Any]:
+    table = schema.operation
+    query = select(table.c.project_id, table.c.archived_to)
+    if column == "operation_id":
+        # Its archive is read too.
+        query = query.where(table.c.id == bindparam("id"), table.c.place == archive.Place.PURGED)
+    else:
+        query = query.where(table.c[column] == bindparam("id"))
+    return query.order_by(table.c.archived_to.desc()).limit(1)
 
 
 def check_whole(position: int, begins: int, request: messages.WatchJournalRequest) -> None:

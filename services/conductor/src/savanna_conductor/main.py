@@ -14,7 +14,7 @@ from savanna.conductor.v1 import (
     facts_service_pb2_grpc,
     mesh_service_pb2_grpc,
 )
-from savanna_conductor import deadlines, retention, upkeep
+from savanna_conductor import deadlines, lookout, retention, upkeep
 from savanna_conductor.keys import Secrets
 from savanna_conductor.pulse import Pulse
 from savanna_conductor.readings import Readings
@@ -82,6 +82,7 @@ def build(given: ConductorSettings) -> serving.Parts:
         resources=[closing(), readings.given()],
         loops=[
             partial(upkeep.keep_tidy, store),
+            partial(lookout.keep, store, given.look_seconds),
             partial(deadlines.keep, store),
             partial(retention.keep, store, retention.rules(given)),
             readings.keep,
@@ -113,7 +114,7 @@ def _served(store: Store, secrets: Secrets, given: ConductorSettings) -> list[se
         (
             "OperationService",
             cluster_service_pb2_grpc.add_OperationServiceServicer_to_server,
-            OperationService(store, given),
+            OperationService(store),
         ),
         (
             "CatalogService",

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from savanna_kit.errors import Aborted, FailedPrecondition, NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from sqlalchemy import Connection, Row, Table
+    from sqlalchemy import Connection, Row, Select, Table
 
 _RELEASING = {"is_protected", "is_public"}
 """Protection does not stand in the way of lifting it, or of showing the thing to others."""
@@ -26,11 +27,18 @@ def own_row(
     """
     row = None
     if is_storable(row_id):
-        query = select(table).where(table.c.id == row_id, table.c.project_id == project_id)
-        row = connection.execute(query).one_or_none()
+        given = {"id": row_id, "project_id": project_id}
+        row = connection.execute(_own(table), given).one_or_none()
     if row is None:
         raise missing(noun, row_id)
     return row
+
+
+@lru_cache
+def _own(table: Table) -> Select[Any]:
+    return select(table).where(
+        table.c.id == bindparam("id"), table.c.project_id == bindparam("project_id")
+    )
 
 
 def missing(noun: str, missing_id: str) -> NotFound:

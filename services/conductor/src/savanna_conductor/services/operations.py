@@ -31,21 +31,22 @@ if TYPE_CHECKING:
     import grpc
     from sqlalchemy import Connection
 
-    from savanna_conductor.settings import ConductorSettings
     from savanna_conductor.store.transaction import Store, Transaction
 
     Context = grpc.aio.ServicerContext[object, object]
 
 _ENTRIES_AT_ONCE = 500
+_PATIENCE_SECONDS = 5.0
+"""How long a watch waits to be woken before it looks by itself."""
+
 _GATHER_SECONDS = 0.02
 
 
 class OperationService(stubs.OperationServiceServicer):
     """Reads operations and the journal."""
 
-    def __init__(self, store: Store, settings: ConductorSettings) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
-        self._settings = settings
 
     async def GetOperation(
         self, request: messages.GetOperationRequest, context: Context
@@ -155,7 +156,7 @@ class OperationService(stubs.OperationServiceServicer):
             if ends and not look.is_open:
                 # Seen on the same snapshot: whatever the operation told was given.
                 return
-            await self._store.wait_for_change(change, self._settings.look_seconds)
+            await self._store.wait_for_change(change, _PATIENCE_SECONDS)
             # What follows closely is taken along: many may watch while much is written.
             await asyncio.sleep(_GATHER_SECONDS)
 

@@ -65,6 +65,9 @@ class Transaction:
     limits: Mapping[int, float] = field(default_factory=dict)
     """Seconds that operations may take, by goal."""
 
+    numbers: range = range(0)
+    """Of what was told, once it is written."""
+
     waiting: list[dialect.Statement] = field(default_factory=list)
     """Statements that go with the next message to the database."""
 
@@ -173,6 +176,7 @@ class Store:
         metrics.TRANSACTION_SECONDS.record(time.perf_counter() - begin)
         metrics.TRANSACTION_WRITES.record(len(functions))
         self.changes.announce({each for told in done.told for each in told.subject[:3]})
+        self.changes.note_own(done.numbers)
         if done.concerns_schedulers:
             call, self._called = self._called, asyncio.Event()
             call.set()
@@ -297,5 +301,6 @@ def _write_journal(transaction: Transaction, head: int) -> None:
         return
     rows = entries.columns(transaction.told, head, transaction.now)
     last = head + len(transaction.told)
+    transaction.numbers = range(head + 1, last + 1)
     transaction.later(f"UPDATE counter SET value = {last} WHERE name = '{JOURNAL}'", ())
     arrays.insert_columns(transaction, schema.journal, rows, {})
