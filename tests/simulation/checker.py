@@ -107,7 +107,10 @@ class Checker:
             return
         _promise(request.number == number + 1, "a commit was recorded out of order")
         self._outcomes[request.scheduler_id] = stored
-        self.last_change = self._database.now
+        if request.changes:
+            self.last_change = self._database.now
+        if not response.verdicts:
+            return
         for change, verdict in zip(request.changes, response.verdicts, strict=True):
             if verdict.code == Verdict.CODE_APPLIED:
                 kind = change.WhichOneof("change") or ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
+from savanna.conductor.v1 import execution_service_pb2 as execution
 from savanna.conductor.v1.execution_service_pb2 import Verdict
 from savanna.operation.v1.operation_pb2 import Attempt
 from tests.unit.scheduler.database import Database, LeaseLostError, OutOfOrderError
@@ -12,7 +13,6 @@ from tests.unit.scheduler.database import Database, LeaseLostError, OutOfOrderEr
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from savanna.conductor.v1 import execution_service_pb2 as execution
     from tests.simulation.process import Process
     from tests.simulation.world import World
 
@@ -23,7 +23,11 @@ class UnclearError(Exception):
     """No answer came: what was asked for may have happened, or may happen yet."""
 
 
-Failed = UnclearError | LeaseLostError | OutOfOrderError
+class FaultError(Exception):
+    """INTERNAL: a commit can not be stored, or its answer broke on the way."""
+
+
+Failed = UnclearError | LeaseLostError | OutOfOrderError | FaultError
 
 
 class Conductor:
@@ -40,6 +44,7 @@ class Conductor:
         self.down_until = 0.0
         self.slow_until = 0.0
         self._world = world
+        self._storable: dict[tuple[str, str], bool] = {}
 
     def call(
         self,
@@ -86,7 +91,7 @@ class Conductor:
             answer = do()
             if is_unheard:
                 raise UnclearError
-        except (UnclearError, LeaseLostError, OutOfOrderError) as error:
+        except (UnclearError, LeaseLostError, OutOfOrderError, FaultError) as error:
             told = partial(failed, error)
         else:
             told = partial(then, answer)
@@ -95,17 +100,43 @@ class Conductor:
     # What is asked.
 
     def commit(self, request: execution.CommitRequest) -> execution.CommitResponse:
-        """Record a commit."""
+        """Record a commit, unless something in it can not be stored."""
+        world = self._world
+        if world.now < world.faults.until and not all(map(self._can_store, request.changes)):
+            raise FaultError
         response = self.database.commit(request)
-        self._world.checker.committed(request, response)
+        world.checker.committed(request, response)
+        if not response.verdicts:
+            # It comes so late that its number was made void.
+            return response
         for change, verdict in zip(request.changes, response.verdicts, strict=True):
             end = change.defer if change.HasField("defer") else change.finish
             if end.task_id:
                 outcome = Attempt.Outcome.Name(end.outcome).removeprefix("OUTCOME_").lower()
                 code = Verdict.Code.Name(verdict.code).removeprefix("CODE_").lower()
                 told = f"{end.task_id}/{end.epoch} {outcome}: {code}"
-                self._world.note(request.scheduler_id, told)
+                world.note(request.scheduler_id, told)
+        if world.happens(world.faults.answer_breaks, "commits that were stored, and a fault told"):
+            raise FaultError
         return response
+
+    def void(self, scheduler_id: str, number: int) -> execution.CommitResponse:
+        """Give the outcome of a commit, or see to it that it never is stored."""
+        request = execution.CommitRequest(scheduler_id=scheduler_id, number=number)
+        response = self.database.commit(request)
+        self._world.checker.committed(request, response)
+        return response
+
+    def _can_store(self, change: execution.Change) -> bool:
+        """Say whether a change can be stored; what can not be, can not for long."""
+        kind = change.WhichOneof("change") or ""
+        inner = getattr(change, kind)
+        about = (kind, getattr(inner, "task_id", "") or inner.operation_id)
+        if about not in self._storable:
+            self._storable[about] = not self._world.happens(
+                self._world.faults.unstorable, "decisions that could not be stored"
+            )
+        return self._storable[about]
 
     def claim(self, scheduler_id: str, known: set[str]) -> execution.ClaimResponse:
         """Give operations that nobody owns."""

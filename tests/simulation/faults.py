@@ -62,6 +62,12 @@ class Faults:
     call_late: float = 0.03
     """A call whose caller has given up, and that arrives after all: maybe behind its successor."""
 
+    unstorable: float = 0.005
+    """The share of decisions that the conductor can not store, and answers with a fault."""
+
+    answer_breaks: float = 0.002
+    """Commits that are stored, and whose caller is told of a fault all the same."""
+
     stream_breaks: float = 0.006
     goes_silent: float = 0.001
     """A stream that carries nothing more, and nobody knows for a while."""

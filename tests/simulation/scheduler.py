@@ -10,6 +10,7 @@ from savanna.conductor.v1 import execution_service_pb2 as execution
 from savanna.scheduler.v1 import scheduler_service_pb2 as stream
 from savanna_scheduler.core import events
 from savanna_scheduler.core.policy import Policy
+from tests.simulation.conductor import FaultError
 from tests.simulation.process import Process
 from tests.unit.scheduler.consistency import check
 from tests.unit.scheduler.database import LeaseLostError, OutOfOrderError
@@ -188,9 +189,32 @@ class SimulatedScheduler(Process):
             self.feed(events.LeaseLost())
         elif isinstance(error, OutOfOrderError):
             self.end(releases=True)
+        elif isinstance(error, FaultError):
+            self._make_void(number)
         else:
             pause = self.world.chance.uniform(0.05, 0.5)
             self.after(pause, partial(self.feed, events.CommitUnknown(number)))
+
+    def _make_void(self, number: int) -> None:
+        def settled(answer: execution.CommitResponse) -> None:
+            if answer.verdicts:
+                self._committed(number, answer)
+                return
+            self._is_committing = False
+            self.feed(events.CommitRefused(number, "a fault"))
+            if self._is_handing_over and not self._is_committing:
+                self.end(releases=True)
+
+        def failed(error: Failed) -> None:
+            if isinstance(error, LeaseLostError):
+                self.feed(events.LeaseLost())
+            else:
+                pause = self.world.chance.uniform(0.05, 0.5)
+                self.after(pause, partial(self._make_void, number))
+
+        self.world.conductor.call(
+            self, lambda: self.world.conductor.void(self.id, number), settled, failed, timeout=20.0
+        )
 
     # Engines.
 
