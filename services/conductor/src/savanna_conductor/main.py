@@ -50,21 +50,7 @@ def build(given: ConductorSettings) -> serving.Parts:
     Raises ``FailedPrecondition`` when the database is not at this version's schema.
     """
     identity = given.identity()
-    limit = given.statement_seconds
-    engine = dialect.open_engine(given.database_url, readers=given.readers, statement_seconds=limit)
-    try:
-        version = require_current(engine)
-        secrets = Secrets.from_file(given.key_file)
-    except BaseException:
-        engine.dispose()
-        raise
-    store = Store(
-        engine,
-        readers=given.readers,
-        limits=deadlines.limits(given),
-        statement_seconds=limit,
-        version=version,
-    )
+    store, secrets = _opened(given)
 
     @asynccontextmanager
     async def closing() -> AsyncIterator[None]:
@@ -92,6 +78,25 @@ def build(given: ConductorSettings) -> serving.Parts:
     )
     parts.loops.append(Pulse(store, lambda well: parts.say_well(well)).keep)
     return parts
+
+
+def _opened(given: ConductorSettings) -> tuple[Store, Secrets]:
+    limit = given.statement_seconds
+    engine = dialect.open_engine(given.database_url, readers=given.readers, statement_seconds=limit)
+    try:
+        version = require_current(engine)
+        secrets = Secrets.from_file(given.key_file)
+    except BaseException:
+        engine.dispose()
+        raise
+    store = Store(
+        engine,
+        readers=given.readers,
+        limits=deadlines.limits(given),
+        statement_seconds=limit,
+        version=version,
+    )
+    return store, secrets
 
 
 def _served(store: Store, secrets: Secrets, given: ConductorSettings) -> list[serving.Served]:
