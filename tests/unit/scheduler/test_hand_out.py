@@ -162,3 +162,33 @@ def test_large_changes_do_not_share_a_commit() -> None:
         engine.succeed(key, facts=bytes(1000))
     stage.go_on()
     assert all(len(each.changes) <= 2 for each in stage.sent_commits[-3:])
+
+
+def test_an_able_engine_that_was_only_full_is_used_as_soon_as_it_has_room() -> None:
+    stage = Stage()
+    able = stage.begin(step("busy"), step("rare"), slots={"plan": 1, "ssh": 1})
+    unable = stage.engine("e2", {"ssh": 1})
+    unable.refuse("rare", "UNKNOWN_KIND")
+    stage.wait(0.2, able, unable)
+    able.succeed("busy")
+    assert "rare" in able.running
+
+
+def test_a_task_of_a_pool_that_no_engine_serves_is_given_up_after_a_while() -> None:
+    stage = Stage()
+    lost = step("a")
+    lost.pool = "gpu"
+    engine = stage.begin(lost)
+    stage.wait(299.0, engine)
+    assert stage.state("a") == "PENDING"
+    stage.wait(2.0, engine)
+    assert stage.database.task("a").failure.reason == "UNKNOWN_POOL"
+    assert "no engine offers the pool 'gpu'" in stage.database.task("a").failure.message
+
+
+def test_nothing_is_given_up_while_no_engine_is_there_at_all() -> None:
+    stage = Stage()
+    engine = stage.begin(step("a"), slots={"plan": 1})
+    engine.disconnect()
+    stage.wait(400.0)
+    assert stage.state("a") == "PENDING"

@@ -186,3 +186,14 @@ def test_what_a_plan_spawns_while_it_can_never_run_is_skipped() -> None:
     engine.succeed("plan/2", spawn=[step("c", "a"), step("d", "c"), step("e")])
     assert [stage.state(key) for key in "cd"] == ["SKIPPED", "SKIPPED"]
     assert "e" in engine.running
+
+
+def test_a_plan_that_came_back_does_not_wait_behind_a_newer_one_that_waits_for_its_time() -> None:
+    stage = Stage()
+    engine = stage.begin(step("a"), step("b"))
+    engine.fail("a")
+    engine.fail("b")
+    engine.not_yet("plan/2", 10.0)
+    stage.wait(11.0, engine)
+    engine.not_yet("plan/3", 100.0)
+    assert "plan/2" in engine.running

@@ -147,8 +147,7 @@ class Course:
         """See what follows when an engine has one task less: the end, or a plan that waited for
         that."""
         self._settle(graph)
-        plan = graph.pending_plan()
-        if plan is not None:
+        for plan in graph.pending_plans():
             self._core.make_ready(plan)
 
     def ended_in_vain(self, node: TaskNode) -> None:

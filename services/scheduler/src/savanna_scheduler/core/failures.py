@@ -56,6 +56,16 @@ def unknown_kind(node: TaskNode, seconds: float) -> Failure:
     )
 
 
+def unknown_pool(node: TaskNode, seconds: float) -> Failure:
+    """Tell of a task whose pool no engine offers."""
+    return _about(
+        node,
+        "UNKNOWN_POOL",
+        f"'{node.label}' was given up: for {seconds:.0f} s no engine offers the pool "
+        f"'{node.spec.pool}'; run the same version of Savanna everywhere, then try again",
+    )
+
+
 def quarantined(node: TaskNode, lost: int) -> Failure:
     """Tell of a task that may be what kills engines."""
     return _about(

@@ -65,9 +65,6 @@ class TaskNode:
     alarm: float = 0.0
     """The time at which it was last arranged to be woken."""
 
-    unknown_since: float | None = None
-    """Since when there is no engine that knows its kind."""
-
     limits: Mapping[str, int] = field(default_factory=dict)
     """What is scarce and it takes one of, with the number of tasks that may hold it at once."""
 
@@ -268,13 +265,13 @@ class OperationGraph:
             return self.assigned == 0 and not self.is_spawning
         return not self.is_spawning and not any(each.is_out for each in self._open_plans())
 
-    def pending_plan(self) -> TaskNode | None:
-        """Find the plan that waits to be handed out."""
-        return next((each for each in self._open_plans() if each.is_idle), None)
+    def pending_plans(self) -> list[TaskNode]:
+        """List the plans that wait to be handed out: two when one that was out came back."""
+        return [each for each in self._open_plans() if each.is_idle]
 
     def next_plan(self) -> operation_pb2.TaskSpec | None:
         """Give the next plan to store, a copy of the first; None while one waits already."""
-        if self.plan_spec is None or self.plan_asked or self.pending_plan() is not None:
+        if self.plan_spec is None or self.plan_asked or self.pending_plans():
             return None
         spec = operation_pb2.TaskSpec()
         spec.CopyFrom(self.plan_spec)

@@ -10,10 +10,12 @@ from savanna_scheduler.core import changes, failures
 from savanna_scheduler.core.graph import Phase, TaskNode
 from savanna_scheduler.core.ready import ReadyTasks
 from savanna_scheduler.core.scarce import Scarce
+from savanna_scheduler.core.unserved import Unserved
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+    from savanna.operation.v1.operation_pb2 import Failure
     from savanna_scheduler.core.scheduler import SchedulerCore
     from savanna_scheduler.core.sessions import Session
 
@@ -26,7 +28,11 @@ class HandOut:
     def __init__(self, core: SchedulerCore) -> None:
         self._core = core
         self._ready: dict[str, ReadyTasks] = defaultdict(ReadyTasks)
+        self._strange: dict[tuple[str, str], ReadyTasks] = {}
+        """By pool and kind, what no engine with room knew how to do."""
+
         self.scarce = Scarce()
+        self._unserved = Unserved(core)
 
     def add(self, node: TaskNode) -> None:
         """Take a task that is ready."""
@@ -36,18 +42,24 @@ class HandOut:
         """Give the tasks that lack nothing but an engine or what is scarce, in no order."""
         for ready in self._ready.values():
             yield from ready
+        for strange in self._strange.values():
+            yield from strange
         yield from self.scarce.waiting()
 
     def go_on(self) -> None:
         """Hand out all that can be handed out now."""
         for waited in self.scarce.free():
             self.add(waited)
-        for pool, ready in self._ready.items():
+        for (pool, kind), strange in list(self._strange.items()):
+            self._find_able(pool, kind, strange)
+        for pool, ready in list(self._ready.items()):
             while ready and (session := self._core.sessions.freest(pool)) is not None:
                 node = ready.pop()
                 if node is None:
                     break
                 self._consider(node, session)
+            if ready and self._unserved.is_for_long(pool):
+                self._give_up(ready, failures.unknown_pool)
 
     def offer(self, node: TaskNode, session: Session) -> None:
         """Say what to do; and if it is not wanted any more, that it is to be stopped."""
@@ -68,25 +80,33 @@ class HandOut:
         if session.unknown_kinds:
             able = self._core.sessions.freest(spec.pool, spec.kind)
         if able is None:
-            self._wait_for_able(node)
+            self._strange.setdefault((spec.pool, spec.kind), ReadyTasks()).push(node)
         else:
-            node.unknown_since = None
             self._hand_out(node, able)
 
-    def _wait_for_able(self, node: TaskNode) -> None:
-        """Look again soon whether an engine knows how to do a task, and has room; give it up when
-        none knew for long."""
-        core, spec = self._core, node.spec
-        if any(each.serves(spec.pool, spec.kind) for each in core.sessions):
-            node.unknown_since = None
-        elif node.unknown_since is None:
-            node.unknown_since = core.now
-        elif core.now - node.unknown_since >= core.policy.unknown_kind_patience:
-            failure = failures.unknown_kind(node, core.policy.unknown_kind_patience)
-            core.results.give_up(node, failure)
-            return
-        node.not_before = core.now + core.policy.unknown_kind_wait
-        core.make_ready(node)
+    def _find_able(self, pool: str, kind: str, strange: ReadyTasks) -> None:
+        """Let those have their turn that engines with room know how to do; give them up when none
+        knew for long."""
+        sessions = self._core.sessions
+        if strange and sessions.freest(pool, kind) is not None:
+            able = (each for each in sessions if each.serves(pool, kind))
+            for _ in range(sum(max(0, each.free(pool)) for each in able)):
+                if (node := strange.pop()) is None:
+                    break
+                self.add(node)
+        elif strange and self._unserved.is_for_long(pool, kind):
+            self._give_up(strange, failures.unknown_kind)
+        if not strange:
+            del self._strange[pool, kind]
+
+    def _give_up(self, unserved: ReadyTasks, why: Callable[[TaskNode, float], Failure]) -> None:
+        """Give up what no engine will do."""
+        while (node := unserved.pop()) is not None:
+            if node.graph.may_run(node):
+                failure = why(node, self._core.policy.unserved_patience)
+                self._core.results.give_up(node, failure)
+            else:
+                node.phase = Phase.WAITING
 
     def _hand_out(self, node: TaskNode, session: Session) -> None:
         core = self._core

@@ -43,11 +43,8 @@ class Policy:
     refused_wait: float = 0.1
     """How soon a refused task is offered again."""
 
-    unknown_kind_wait: float = 1.0
-    """How soon to look again for an engine that knows a kind of step."""
-
-    unknown_kind_patience: float = 300.0
-    """A task of a kind that no engine knows for so long is given up."""
+    unserved_patience: float = 300.0
+    """A task of a kind or a pool that no connected engine serves for so long is given up."""
 
     most_tasks: int = 100_000
     """An operation that asks for more tasks, plans among them, ends."""
