@@ -40,10 +40,11 @@ class Stage:
         *,
         scheduler_id: str = "s1",
         policy: Policy | None = None,
+        core: type[SchedulerCore] = SchedulerCore,
     ) -> None:
         self.database = database or Database()
         self.id = scheduler_id
-        self.core = SchedulerCore(scheduler_id, policy or Policy(), Random(1))
+        self.core = core(scheduler_id, policy or Policy(), Random(1))
         self.engines: dict[str, Engine] = {}
         self.commits: deque[events.Commit] = deque()
         self.sent_commits: list[events.Commit] = []
