@@ -51,12 +51,18 @@ class EngineSettings(ServiceSettings):
     plan_slots: int = Field(4, description="Plans at once.", ge=1)
     cloud_calls: int = Field(
         64,
-        description="Calls of the cloud at once of all engines together; the same on each of them.",
+        description=(
+            "Calls of the cloud at once of all engines together; the same on each of them. "
+            "Schedulers share them in equal parts, each of at least one."
+        ),
         ge=1,
     )
     host_steps: int = Field(
         4,
-        description="Steps on one host at once, of all operations; the same on each engine.",
+        description=(
+            "Steps on one host at once, of all operations; the same on each engine. "
+            "Schedulers share them in equal parts, each of at least one."
+        ),
         ge=1,
     )
     find_schedulers_seconds: float = Field(
