@@ -12,6 +12,7 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
@@ -21,11 +22,18 @@ class Collector(trace_service_pb2_grpc.TraceServiceServicer):
 
     def __init__(self) -> None:
         self.address = ""
+        self.socket: Path | None = None
+        """The same, for who is on this machine but in another network."""
+
         self.told: list[tuple[str, Span]] = []
 
-    def services_of(self, trace: str) -> set[str]:
-        """Name the services that have told of a trace."""
-        return {service for service, span in self.told if span.trace_id.hex() == trace}
+    def spans_of(self, trace: str) -> dict[str, tuple[str, Span]]:
+        """Give the spans of a trace by their ids, each with the service that told it."""
+        return {
+            span.span_id.hex(): (service, span)
+            for service, span in list(self.told)
+            if span.trace_id.hex() == trace
+        }
 
     def Export(
         self, request: otlp.ExportTraceServiceRequest, context: grpc.ServicerContext
@@ -41,8 +49,9 @@ class Collector(trace_service_pb2_grpc.TraceServiceServicer):
 
 
 @contextmanager
-def collecting(host: str) -> Iterator[Collector]:
-    """Run a collector at any port of an address of this machine."""
+def collecting(host: str, socket: Path | None = None) -> Iterator[Collector]:
+    """Run a collector at any port of an address of this machine, and at a socket if one is given;
+    its path must be short."""
     collector = Collector()
     server = grpc.server(futures.ThreadPoolExecutor(2))
     add: Callable[[Collector, grpc.Server], None] = (
@@ -50,6 +59,9 @@ def collecting(host: str) -> Iterator[Collector]:
     )
     add(collector, server)
     collector.address = f"{host}:{server.add_insecure_port(f'{host}:0')}"
+    if socket is not None:
+        server.add_insecure_port(f"unix:{socket}")
+        collector.socket = socket
     server.start()
     try:
         yield collector

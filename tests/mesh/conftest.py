@@ -1,7 +1,9 @@
-"""One whole mesh on the simulated cloud, and who collects its traces."""
+"""Whole meshes: one on the simulated cloud, and one with real hosts whose traces are collected."""
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,34 +17,33 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from savanna_all_in_one.mesh import Mesh
-    from tests.collector import Collector
-    from tests.mesh.networks import Networks
+
+PLUGINS = ("fake", "spark")
 
 
-@pytest.fixture(scope="package")
-def nets() -> Iterator[Networks]:
-    with networks() as nets:
-        yield nets
-
-
-@pytest.fixture(scope="package")
-def collector(nets: Networks) -> Iterator[Collector]:
-    with collecting(nets.outside) as collector:
-        yield collector
-
-
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def simulated(
-    request: pytest.FixtureRequest,
-    tmp_path_factory: pytest.TempPathFactory,
-    nets: Networks,
-    collector: Collector,
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Mesh]:
     folder = tmp_path_factory.mktemp("simulated")
     with (
         fresh_database(request, "postgresql", folder) as url,
-        whole_mesh(
-            folder, url, nets, cloud="simulated", plugins=("fake",), collector=collector.address
-        ) as mesh,
+        networks() as nets,
+        whole_mesh(folder, url, nets, cloud="simulated", plugins=PLUGINS) as mesh,
+    ):
+        yield mesh
+
+
+@pytest.fixture(scope="package")
+def real(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Mesh]:
+    folder = tmp_path_factory.mktemp("real")
+    with (
+        fresh_database(request, "postgresql", folder) as url,
+        networks() as nets,
+        tempfile.TemporaryDirectory(prefix="savanna-") as sockets,
+        collecting(nets.outside, Path(sockets, "traces")) as collector,
+        whole_mesh(folder, url, nets, cloud="local", plugins=PLUGINS, collector=collector) as mesh,
     ):
         yield mesh

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
+from collections import defaultdict
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
-import httpx
-
-from savanna.operation.v1.operation_pb2 import Operation
+from savanna.operation.v1.operation_pb2 import JournalEntry, Operation
 from tests.e2e.user import User
 from tests.mesh.plans import TOKEN, trusting
+from tests.mesh.wire import Wire
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -21,10 +22,28 @@ if TYPE_CHECKING:
     from tests.mesh.plans import WholePlan
 
 RATE = 50
-"""Requests a second."""
+"""Requests a second that must have been answered, over the whole time."""
+
+_SENT = 60
+"""Requests a second that are sent, whatever becomes of those before."""
 
 _WRITES_EVERY = 5
+_LAUNCHERS = 2
 _PATIENCE = 30.0
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A first try of a request that failed."""
+
+    request: str
+    why: str
+    begun: float
+    ended: float
+
+    def is_within(self, begin: float, seconds: float) -> bool:
+        """Say whether it was under way then or begun soon after, and ended soon after."""
+        return self.begun <= begin + seconds and begin <= self.ended <= begin + seconds
 
 
 @dataclass
@@ -32,21 +51,46 @@ class Story:
     """What became of everything that was asked for."""
 
     seconds: list[float] = field(default_factory=list)
-    """Of each request that was answered as it should."""
+    """Of each request that was answered as it should, perhaps after another try."""
 
-    failures: list[str] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    """First tries alone: the second try of what failed is not another request."""
+
+    lost: list[str] = field(default_factory=list)
+    """What was refused for good, or never answered as it should."""
+
     launches: int = 0
     failed_launches: list[str] = field(default_factory=list)
+    journal: list[JournalEntry] = field(default_factory=list)
     begun: float = field(default_factory=time.monotonic)
+    ended: float = 0.0
     written: set[str] = field(default_factory=set)
     """Names of templates whose creation was acknowledged."""
 
+    written_again: set[str] = field(default_factory=set)
+    """Those of them whose first try had failed."""
+
+    @property
+    def rate(self) -> float:
+        """Give the requests that were answered in a second."""
+        return len(self.seconds) / (self.ended - self.begun)
+
+    def pause(self, begin: float, end: float) -> float:
+        """Give the longest time in which an operation that was under way did not go on, of those
+        that touch a span of wall clock time."""
+        times = defaultdict(list)
+        for each in self.journal:
+            if each.operation_id:
+                times[each.operation_id].append(each.time.ToNanoseconds() / 1e9)
+        gaps = (pair for each in times.values() for pair in pairwise(sorted(each)))
+        return max((to - since for since, to in gaps if to > begin and since < end), default=0.0)
+
     def __str__(self) -> str:
         taken = sorted(self.seconds)
-        lasted = time.monotonic() - self.begun
         return (
-            f"{len(taken)} requests ({len(taken) / lasted:.0f}/s), {len(self.failures)} failed, "
-            f"p50 {1000 * taken[len(taken) // 2]:.0f} ms, "
+            f"{len(taken)} requests ({self.rate:.0f}/s, {len(self.written)} of them POST), "
+            f"{len(self.failures)} failed at their first try, {len(self.written_again)} of them "
+            f"POST, {len(self.lost)} for good; p50 {1000 * taken[len(taken) // 2]:.0f} ms, "
             f"p99 {1000 * taken[int(0.99 * len(taken))]:.0f} ms; "
             f"{self.launches} launches and deletes, {len(self.failed_launches)} failed"
         )
@@ -56,81 +100,90 @@ class Users:
     """Sends requests at a steady rate; ``again`` says whether a failed one is sent once more, with
     its key, as clients do that know of keys."""
 
-    def __init__(self, plan: WholePlan, story: Story, *, again: bool) -> None:
-        self._plan = plan
+    def __init__(self, wire: Wire, story: Story, *, again: bool) -> None:
+        self._wire = wire
         self._story = story
         self._again = again
         self._number = 0
 
-    async def request(self, rest: httpx.AsyncClient) -> None:
+    async def request(self) -> None:
         """Send one request, of which every fifth is a write."""
         self._number += 1
         begun = time.monotonic()
         if self._number % _WRITES_EVERY:
-            await self._send(rest.build_request("GET", "/v2/node-group-templates?limit=5"), rest)
+            done = await self._send("GET", "/v2/node-group-templates?limit=5")
         else:
-            name = f"t-{uuid.uuid4().hex[:12]}"
-            body = {
-                "name": name,
-                "plugin_name": "fake",
-                "plugin_version": "0.1",
-                "flavor_id": "2",
-                "node_processes": ["datanode"],
-            }
-            key = {"Idempotency-Key": uuid.uuid4().hex}
-            request = rest.build_request("POST", "/v2/node-group-templates", json=body, headers=key)
-            if await self._send(request, rest):
-                self._story.written.add(name)
-        self._story.seconds.append(time.monotonic() - begun)
+            done = await self._write(f"t-{uuid.uuid4().hex[:12]}")
+        if done:
+            self._story.seconds.append(time.monotonic() - begun)
 
-    async def _send(self, request: httpx.Request, rest: httpx.AsyncClient) -> bool:
-        deadline = time.monotonic() + _PATIENCE
+    async def _write(self, name: str) -> int:
+        body = {
+            "name": name,
+            "plugin_name": "fake",
+            "plugin_version": "0.1",
+            "flavor_id": "2",
+            "node_processes": ["datanode"],
+        }
+        key = {"Idempotency-Key": uuid.uuid4().hex}
+        tries = await self._send("POST", "/v2/node-group-templates", body, key)
+        if tries:
+            self._story.written.add(name)
+        if tries > 1:
+            self._story.written_again.add(name)
+        return tries
+
+    async def _send(self, *request: Any) -> int:
+        """Send until it is answered as it should; gives the tries, 0 when it never was."""
+        tries, begun = 0, time.monotonic()
         while True:
+            tries, tried = tries + 1, time.monotonic()
             try:
-                answer = await rest.send(request)
-                why = (
-                    "" if answer.status_code < 300 else f"{answer.status_code} {answer.text[:200]}"
-                )
-            except httpx.TransportError as error:
-                why = repr(error)
-            if not why:
-                return True
-            if not self._again or time.monotonic() > deadline:
-                self._story.failures.append(f"{request.method} {request.url.path}: {why}")
-                return False
+                answer = await self._wire.send(*request)
+            except (OSError, EOFError) as error:
+                status, why = 0, repr(error)
+            else:
+                status, why = answer.status, f"{answer.status} {answer.body[:300]!r}"
+            if 200 <= status < 300:
+                return tries
+            told = f"{request[0]} {request[1]}"
+            now = time.monotonic()
+            if tries == 1:
+                self._story.failures.append(Failure(told, why, tried, now))
+            # What the mesh refuses with 4xx would be refused again.
+            if not self._again or 400 <= status < 500 or now > begun + _PATIENCE:
+                self._story.lost.append(f"{told}, try {tries}: {why}")
+                return 0
             await asyncio.sleep(0.1)
 
 
 @asynccontextmanager
 async def at_work(plan: WholePlan, *, again: bool = False) -> AsyncIterator[Story]:
     """Let users work until the block ends, and what they began come to its end."""
-    headers = {"X-Auth-Token": TOKEN}
     story, ended = Story(), asyncio.Event()
-    users = Users(plan, story, again=again)
-    async with (
-        httpx.AsyncClient(
-            verify=trusting(plan),
-            base_url=f"https://{plan.rest}",
-            headers=headers,
-            timeout=_PATIENCE,
-        ) as rest,
-        asyncio.TaskGroup() as group,
-    ):
-        group.create_task(_steadily(users, rest, ended))
-        group.create_task(_launch_and_delete(plan, story, ended))
-        try:
-            yield story
-        finally:
-            ended.set()
+    wire = Wire(plan.rest, trusting(plan), {"X-Auth-Token": TOKEN})
+    users = Users(wire, story, again=again)
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_steadily(users, story, ended))
+            for _ in range(_LAUNCHERS):
+                group.create_task(_launch_and_delete(plan, story, ended))
+            try:
+                yield story
+            finally:
+                ended.set()
+    finally:
+        await wire.close()
 
 
-async def _steadily(users: Users, rest: httpx.AsyncClient, ended: asyncio.Event) -> None:
+async def _steadily(users: Users, story: Story, ended: asyncio.Event) -> None:
     async with asyncio.TaskGroup() as group:
-        due = time.monotonic()
+        story.begun = due = time.monotonic()
         while not ended.is_set():
-            group.create_task(users.request(rest))
-            due += 1 / RATE
+            group.create_task(users.request())
+            due += 1 / _SENT
             await asyncio.sleep(max(0.0, due - time.monotonic()))
+    story.ended = time.monotonic()
 
 
 async def _launch_and_delete(plan: WholePlan, story: Story, ended: asyncio.Event) -> None:
@@ -142,4 +195,5 @@ async def _launch_and_delete(plan: WholePlan, story: Story, ended: asyncio.Event
             for end in (await client.wait(begun.operation.id), await user.delete(name)):
                 if end.state != Operation.STATE_SUCCEEDED:
                     story.failed_launches.append(f"{name}: {end.failure}")
+                story.journal += [each async for each in client.watch(operation_id=end.id)]
             story.launches += 1

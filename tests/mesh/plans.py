@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from tests.collector import Collector
+
 TOKEN = "an-operator-of-the-mesh"
 ENVOY = "envoy"
 _PORTS = {"conductor": 8388, "scheduler": 8389, "engine": 8390, "plugin": 8395, "api": 8387}
@@ -42,7 +44,7 @@ class WholePlan(MeshPlan):
     """The address of each process, and of Envoy."""
 
     nets: Networks = field(default_factory=Networks)
-    collector: str = ""
+    collector: Collector | None = None
     """Who collects traces, if anybody."""
 
     engines: int = 3
@@ -111,11 +113,15 @@ class WholePlan(MeshPlan):
                 "FORWARDED_ALLOW_IPS": self.at[ENVOY],
             },
         }
-        traces = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{self.collector}"}
+        return {**super().environment(name), **more.get(role, {}), **self._traces()}
+
+    def _traces(self) -> dict[str, str]:
+        if self.collector is None:
+            return {}
         return {
-            **super().environment(name),
-            **more.get(role, {}),
-            **(traces if self.collector else {}),
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{self.collector.address}",
+            # Spans are told soon, not after the default five seconds.
+            "OTEL_BSP_SCHEDULE_DELAY": "500",
         }
 
     def description(self, log: Path) -> dict[str, Any]:
@@ -159,6 +165,7 @@ class WholePlan(MeshPlan):
             "tls": {"authority": str(self.certificates / "ca.pem"), **tls},
             "folder": str(self.folder),
             "access_log": str(log),
+            **({"traces": f"unix:{self.collector.socket}"} if self.collector else {}),
         }
 
     def client(self) -> Client:

@@ -9,38 +9,21 @@ import pytest
 
 from savanna.cluster.v1.cluster_pb2 import Instance
 from savanna.operation.v1.operation_pb2 import Operation
-from tests.databases import fresh_database
 from tests.e2e.user import instances
-from tests.mesh.networks import networks
-from tests.mesh.plans import plan_of, whole_mesh
+from tests.mesh.plans import plan_of
 from tests.spark import programs
 from tests.spark.user import BUSY, SparkUser
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from savanna_all_in_one.mesh import Mesh
 
 pytestmark = pytest.mark.timeout(BUSY)
 
 
-@pytest.fixture(scope="module")
-def mesh(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Mesh]:
-    folder = tmp_path_factory.mktemp("whole")
-    with (
-        fresh_database(request, "postgresql", folder) as url,
-        networks() as nets,
-        whole_mesh(folder, url, nets, cloud="local", plugins=("fake", "spark")) as mesh,
-    ):
-        yield mesh
-
-
 async def test_a_spark_cluster_is_launched_through_the_whole_mesh_and_its_job_is_right(
-    mesh: Mesh,
+    real: Mesh,
 ) -> None:
-    async with plan_of(mesh).client() as client:
+    async with plan_of(real).client() as client:
         user = SparkUser(client)
         cluster = await user.launch_spark("far-apart", workers=1)
         assert {each.state for each in instances(cluster)} == {Instance.STATE_READY}

@@ -328,5 +328,11 @@ async def test_the_trace_goes_from_the_assignment_through_the_step_to_the_script
     assert span.attributes is not None
     assert span.attributes["outcome"] == "succeeded"
     environment = engine.remote.runs["op1", "key-of-t1"].command.environment
-    own = format(span.context.span_id, "016x")
+    remote = next(each for each in spans.get_finished_spans() if each.name == "remote command")
+    assert remote.parent is not None
+    assert remote.parent.span_id == span.context.span_id
+    assert remote.attributes is not None
+    assert remote.attributes["step"] == "key-of-t1"
+    assert remote.attributes["host"]
+    own = format(remote.context.span_id, "016x")
     assert environment["TRACEPARENT"] == f"00-{trace_id}-{own}-01"

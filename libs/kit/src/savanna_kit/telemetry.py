@@ -59,6 +59,11 @@ def configure(service: str, *, exporter: SpanExporter | None = None) -> None:
         provider.add_span_processor(SimpleSpanProcessor(exporter))
 
 
+def is_exported() -> bool:
+    """Say whether anyone ever sees the spans of this process."""
+    return _exported
+
+
 def current_traceparent() -> str:
     """Give the W3C traceparent of the running span; empty outside of any."""
     carrier: dict[str, str] = {}

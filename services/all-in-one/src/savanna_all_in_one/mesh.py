@@ -222,11 +222,12 @@ class Mesh:
         if name in self._processes:
             self.kill(name)
 
-    def stop(self, name: str) -> None:
-        """End a process with SIGTERM, so that it drains."""
+    def stop(self, name: str) -> int:
+        """End a process with SIGTERM, so that it drains; gives its exit code, which is 0 unless it
+        did not end in order."""
         process = self._processes.pop(name)
         process.terminate()
-        _wait_or_kill(process)
+        return _wait_or_kill(process)
 
     def close(self) -> None:
         """End all processes, those that depend on others first."""
@@ -275,9 +276,9 @@ def _serves(address: str, peer: Peer | None) -> bool:
     return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
 
-def _wait_or_kill(process: subprocess.Popen[bytes]) -> None:
+def _wait_or_kill(process: subprocess.Popen[bytes]) -> int:
     try:
-        process.wait(STOP_SECONDS)
+        return process.wait(STOP_SECONDS)
     except subprocess.TimeoutExpired:
         process.kill()
-        process.wait(STOP_SECONDS)
+        return process.wait(STOP_SECONDS)

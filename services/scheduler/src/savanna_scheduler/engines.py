@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from savanna.conductor.v1 import execution_service_pb2 as execution
 from savanna.scheduler.v1 import scheduler_service_pb2 as stream
-from savanna_kit import errors, logs
+from savanna_kit import errors, logs, telemetry
 from savanna_scheduler.core import events
 from savanna_scheduler.offers import Offers
 
@@ -82,6 +82,7 @@ class Engines:
         if message.HasField("distrust"):
             log.warning("engine_drained", session_id=session_id, reason=message.distrust.reason)
         if not message.HasField("done_ack"):
+            _trace(message.run)
             outbox.put_nowait(message)
             self.offers.made(session_id, message.run)
             return
@@ -143,3 +144,14 @@ class Engines:
         outbox = self._outboxes.pop(session_id, None)
         if outbox is not None:
             outbox.put_nowait(None)
+
+
+def _trace(run: stream.Run) -> None:
+    """Tell traces that their steps are handed out, so that what engines do follows from it."""
+    if not telemetry.is_exported():
+        return
+    for each in run.assignments:
+        with telemetry.span(
+            f"hand out {each.kind}", each.traceparent, task=each.key, attempt=each.number
+        ):
+            each.traceparent = telemetry.current_traceparent()

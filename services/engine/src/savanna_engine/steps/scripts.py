@@ -26,7 +26,10 @@ from savanna_kit import crashes, telemetry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
     from typing import TypeVar
+
+    from opentelemetry.trace import Span
 
     from savanna.conductor.v1 import facts_service_pb2_grpc
     from savanna.plugin.v1.plugin_service_pb2 import Script
@@ -69,10 +72,11 @@ class ScriptSteps:
         """Run a plugin's script to its end."""
         step = work.body.run_script
         host = await self._access.host(work.body.cluster_id, step.instance_name)
-        command = await self._command(work, step.script)
         run = RunId(work.operation_id, work.key, work.epoch)
-        crashes.here("engine.remote_start.before")
-        state = await self._on(work, host, self._remote.run, host, run, command, work.timeout)
+        with _traced(work, host):
+            command = await self._command(work, step.script)
+            crashes.here("engine.remote_start.before")
+            state = await self._on(work, host, self._remote.run, host, run, command, work.timeout)
         crashes.here("engine.remote_start.after")
         if state.exit_code == 0:
             return Done(facts=reached(work))
@@ -84,10 +88,11 @@ class ScriptSteps:
         """Start the program of a job; one that was started before is left running."""
         step = work.body.start_job
         host = await self._access.host(work.body.cluster_id, step.instance_name)
-        command = await self._command(work, step.script, is_job=True)
         run = RunId(step.operation_id, step.run_key, work.epoch)
-        crashes.here("engine.remote_start.before")
-        await self._on(work, host, self._remote.start, host, run, command, work.timeout)
+        with _traced(work, host):
+            command = await self._command(work, step.script, is_job=True)
+            crashes.here("engine.remote_start.before")
+            await self._on(work, host, self._remote.start, host, run, command, work.timeout)
         crashes.here("engine.remote_start.after")
         return Done(facts=_job(JobFacts(state=Job.STATE_RUNNING)))
 
@@ -201,6 +206,13 @@ class ScriptSteps:
             return await self._threads.run(call, *arguments)
         except RemoteError as error:
             raise StepFailed(_remote_failed(work, error)) from error
+
+
+def _traced(work: Work, host: Host) -> AbstractContextManager[Span]:
+    """Make the span of a command, which is the parent of whatever the command tells."""
+    return telemetry.span(
+        "remote command", host=host.address, instance=work.instance, step=work.key
+    )
 
 
 def _job(facts: JobFacts) -> Facts:
