@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SIMULATED = ("--cloud", "simulated")
-QUICK = {
-    "SAVANNA_CONDUCTOR_ENGINE_LEASE_SECONDS": "2",
-    "SAVANNA_CONDUCTOR_SCHEDULER_LEASE_SECONDS": "2",
+LONG = {
+    "SAVANNA_CONDUCTOR_ENGINE_LEASE_SECONDS": "600",
+    "SAVANNA_CONDUCTOR_SCHEDULER_LEASE_SECONDS": "600",
 }
-"""Leases so short that a test need not wait long for those of the killed."""
+"""Leases so long that no test could wait for those of the killed."""
 
 _LISTENING = "0A"
 """The state of a listening socket in /proc/net/tcp."""
@@ -185,7 +185,7 @@ def test_what_can_not_be_used_is_refused_in_words_of_the_command_line(
 async def test_a_launch_goes_on_where_it_was_when_the_process_was_killed(tmp_path: Path) -> None:
     data = tmp_path / "data"
     try:
-        with running(data, settings=QUICK) as savanna:
+        with running(data, settings=LONG) as savanna:
             async with savanna.client() as client:
                 user = User(client)
                 begun = await user.launch("c1", 2, {"fake.delay.configure": 1500})
@@ -194,7 +194,7 @@ async def test_a_launch_goes_on_where_it_was_when_the_process_was_killed(tmp_pat
                     each.name: each.provider_id for each in instances(await user.cluster("c1"))
                 }
             assert savanna.stop(signal.SIGKILL) == -signal.SIGKILL
-        with running(data, settings=QUICK) as savanna:
+        with running(data, settings=LONG) as savanna:
             async with savanna.client() as client:
                 user = User(client)
                 ended = await client.wait(begun.operation.id)

@@ -10,6 +10,7 @@ import savanna_engine.main as engine
 import savanna_scheduler.main as scheduler
 import savanna_simulator.main as simulator
 from savanna_api_gateway.settings import ApiSettings
+from savanna_conductor.alone import end_former_life
 from savanna_conductor.settings import ConductorSettings
 from savanna_conductor.store import dialect
 from savanna_conductor.store.migrate import migrate
@@ -125,9 +126,11 @@ class _House:
 
 
 def prepare_database(folder: DataFolder) -> None:
-    """Bring the database to this version."""
+    """Bring the database to this version, and end the leases of the process before: the folder is
+    held, so it is dead."""
     database = dialect.open_engine(folder.database_url, readers=1)
     try:
         migrate(database)
+        end_former_life(database)
     finally:
         database.dispose()

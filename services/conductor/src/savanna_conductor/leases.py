@@ -139,6 +139,16 @@ def take_over_ended(transaction: Transaction, *, but: str) -> None:
     _take_over(transaction, transaction.connection.execute(query).scalars().all())
 
 
+def end_all(transaction: Transaction) -> None:
+    """End every lease, however long it would last, and free all operations."""
+    schedulers, sessions = schema.scheduler, schema.engine_session
+    living = select(schedulers.c.id).where(schedulers.c.lost.is_(False))
+    _take_over(transaction, transaction.connection.execute(living).scalars().all())
+    transaction.connection.execute(
+        update(sessions).where(sessions.c.ended.is_(False)).values(ended=True)
+    )
+
+
 def _take_over(transaction: Transaction, scheduler_ids: Sequence[str]) -> None:
     if not scheduler_ids:
         return
