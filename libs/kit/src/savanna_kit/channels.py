@@ -23,6 +23,12 @@ Stub = TypeVar("Stub")
 MAX_MESSAGE = 64 * 2**20
 """Bytes of the largest message: a claimed operation of ten thousand tasks fits."""
 
+_BALANCED = (
+    # All addresses of a name in turn, not the first alone, and the name is looked up again soon
+    # after a connection broke: whoever was started anew may have another address.
+    ("grpc.lb_policy_name", "round_robin"),
+    ("grpc.dns_min_time_between_resolutions_ms", 1000),
+)
 _OPTIONS = (
     ("grpc.max_receive_message_length", MAX_MESSAGE),
     ("grpc.max_send_message_length", MAX_MESSAGE),
@@ -32,6 +38,7 @@ _OPTIONS = (
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 500),
+    *_BALANCED,
 )
 
 
@@ -148,7 +155,8 @@ def connect_blocking(
     address: str, options: Sequence[tuple[str, str | int]] = (), peer: Peer | None = None
 ) -> grpc.Channel:
     """Make a channel for threads, with no layers; its certificate is that of now."""
+    balanced: list[tuple[str, str | int]] = [*_BALANCED, *options]
     if peer is None:
-        return grpc.insecure_channel(address, options=list(options))
+        return grpc.insecure_channel(address, options=balanced)
     credentials = peer.identity.channel_credentials()
-    return grpc.secure_channel(address, credentials, options=[*options, *peer.options()])
+    return grpc.secure_channel(address, credentials, options=[*balanced, *peer.options()])
