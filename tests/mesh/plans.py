@@ -38,7 +38,8 @@ _SECOND = 100
 
 @dataclass(frozen=True)
 class WholePlan(MeshPlan):
-    """Two gateways, conductors and schedulers, three engines."""
+    """Two gateways, conductors and schedulers, three engines. All that services call goes by
+    Envoy's doors, but for the engines of the local cloud, which differ."""
 
     at: Mapping[str, str] = field(default_factory=dict)
     """The address of each process, and of Envoy."""
@@ -94,6 +95,9 @@ class WholePlan(MeshPlan):
         plugins = json.dumps([self.door(f"plugin-{each}") for each in self.plugins])
         conductor = self.door("conductor-1")
         engines = [self.address(f"engine-{n}") for n in range(1, self.engines + 1)]
+        if self.cloud != "local":
+            # Where hosts are those of the engine's machine, each engine must be asked itself.
+            engines = [self.door("engine-1")]
         more = {
             "scheduler": {
                 "SAVANNA_SCHEDULER_CONDUCTOR": conductor,
@@ -153,6 +157,10 @@ class WholePlan(MeshPlan):
                 "schedulers": {
                     each: {"listen": self.door(each), "at": self.address(each)}
                     for each in ours["scheduler"]
+                },
+                "engines": {
+                    "listen": self.door("engine-1"),
+                    "at": [self.address(each) for each in ours["engine"]],
                 },
                 "plugins": {
                     each: {
