@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -51,6 +52,7 @@ async def test_services_that_are_killed_cost_only_what_was_in_their_hands_and_is
     simulated: Mesh,
 ) -> None:
     plan, kills = plan_of(simulated), {}
+    since = len(access(plan))
     async with at_work(plan, again=True) as story:
         await asyncio.sleep(1.0)
         for name in ROLES:
@@ -61,7 +63,10 @@ async def test_services_that_are_killed_cost_only_what_was_in_their_hands_and_is
         f"{name} {sum(each.is_within(at, IN_HAND) for each in story.failures)}"
         for name, at in kills.items()
     ]
-    sys.stderr.write(f"{story}; first tries that failed with the end of {', '.join(counts)}\n")
+    sys.stderr.write(
+        f"{story}; first tries that failed with the end of {', '.join(counts)}; "
+        f"Envoy sent {sent_again(plan, since)} calls again\n"
+    )
     elsewhere = [
         each
         for each in story.failures
@@ -69,6 +74,16 @@ async def test_services_that_are_killed_cost_only_what_was_in_their_hands_and_is
     ]
     assert elsewhere == []
     await check(plan, story)
+
+
+def access(plan: WholePlan) -> list[str]:
+    """Read the lines of Envoy's log."""
+    return (plan.folder / "access.log").read_text().splitlines()
+
+
+def sent_again(plan: WholePlan, since: int) -> int:
+    """Count the calls since a line of Envoy's log that took more than one try."""
+    return sum(int(json.loads(each).get("tries", 1)) > 1 for each in access(plan)[since:])
 
 
 async def back(mesh: Mesh, name: str) -> None:
