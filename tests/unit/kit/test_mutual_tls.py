@@ -10,12 +10,15 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from savanna_kit import errors, serving
 from savanna_kit.channels import Peer, connect
-from savanna_kit.identity import Identity, IdentityError
+from savanna_kit.identity import Identity
 from savanna_kit.settings import ServiceSettings, SettingsError, load, prefixed
+from savanna_kit.validity import IdentityError, Watch
 from tests.certificates import Certificates
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+DAY = 86_400.0
 
 
 @pytest.fixture
@@ -213,3 +216,56 @@ def test_settings_name_the_file_that_is_missing_or_useless(ours: Certificates) -
             certificate=ours.folder / "nowhere.pem",
             key=files["tls_key"],
         )
+
+
+def test_what_others_would_refuse_is_refused_at_the_start(
+    ours: Certificates, tmp_path: Path
+) -> None:
+    ours.make("engine", days_ago=3)
+    files = {
+        "tls_authority": ours.folder / "ca.pem",
+        "tls_certificate": ours.folder / "engine.pem",
+        "tls_key": ours.folder / "engine.key",
+    }
+    with pytest.raises(SettingsError, match=r"engine\.pem would be refused.*has expired"):
+        load(SomeSettings, **files).identity()
+    ours.make("engine", days_ago=-3)
+    with pytest.raises(SettingsError, match=r"not yet valid.*make a new one"):
+        load(SomeSettings, **files).identity()
+    Certificates(tmp_path / "theirs").make("engine", into=ours.folder)
+    with pytest.raises(SettingsError, match=r"issuer certificate.*give the authority"):
+        load(SomeSettings, **files).identity()
+
+
+def test_a_certificate_that_ends_is_told_of_once_a_day(
+    ours: Certificates, capsys: pytest.CaptureFixture[str]
+) -> None:
+    identity = ours.identity("engine")
+    ends = identity.validity().ends
+    now = [ends - 0.9 * DAY]
+    watch = Watch("engine", identity, lambda: now[0])
+    told = 0
+    counts = []
+    for seconds in (0.0, 0.75 * DAY, 0.01 * DAY, 1.1 * DAY):
+        now[0] += seconds
+        watch.look()
+        told += capsys.readouterr().out.count("certificate_ends")
+        counts.append(told)
+    assert counts == [0, 1, 1, 2]
+
+
+def test_a_renewed_certificate_that_others_refuse_is_told_of(
+    ours: Certificates, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = [0.0]
+    identity = ours.identity("engine", lambda: now[0])
+    watch = Watch("engine", identity)
+    watch.look()
+    assert "certificate_refused" not in capsys.readouterr().out
+    ours.make("engine", days_ago=3)
+    now[0] += 2
+    for _ in range(2):
+        watch.look()
+    said = capsys.readouterr().out
+    assert said.count("certificate_refused") == 1
+    assert "has expired" in said

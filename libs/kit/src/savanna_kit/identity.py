@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import grpc
 
 from savanna_kit import logs
+from savanna_kit.validity import IdentityError, Validity, found
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -29,10 +30,6 @@ FORWARDED = "x-forwarded-client-cert"
 
 _LOOK_SECONDS = 1.0
 """How often the files are looked at, at most."""
-
-
-class IdentityError(Exception):
-    """Files that are no identity; the text names them and says what to do."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +61,7 @@ class Identity:
         self._looked = monotonic()
         self._seen = self._stamps()
         self._pems = self._read()
+        self._validity: tuple[Pems, Validity] | None = None
 
     @property
     def files(self) -> tuple[Path, Path, Path]:
@@ -79,6 +77,25 @@ class Identity:
             if stamps != self._seen:
                 self._renew(stamps)
         return self._pems
+
+    def validity(self) -> Validity:
+        """Say how long the certificate that is used now holds.
+
+        Raises ``IdentityError`` when those who trust the authority would refuse it, or did when it
+        was last asked.
+        """
+        pems = self.current()
+        if self._validity is None or self._validity[0] is not pems:
+            try:
+                self._validity = pems, found(*self.files)
+            except (ssl.SSLError, OSError) as error:
+                why = getattr(error, "verify_message", "") or str(error)
+                raise IdentityError(
+                    f"{self._certificate} would be refused by all who trust {self._authority} "
+                    f"({why}): make a new one with savanna-manage certs, or give the authority "
+                    "that has signed it"
+                ) from error
+        return self._validity[1]
 
     def channel_credentials(self) -> grpc.ChannelCredentials:
         """Give what a client shows and trusts."""
@@ -111,14 +128,14 @@ class Identity:
             log.info("certificate_renewed", certificate=str(self._certificate))
 
     def _stamps(self) -> tuple[tuple[int, int, int], ...]:
-        found = []
+        stamps = []
         for each in self.files:
             try:
                 status = each.stat()
-                found.append((status.st_mtime_ns, status.st_ino, status.st_size))
+                stamps.append((status.st_mtime_ns, status.st_ino, status.st_size))
             except OSError:
-                found.append((0, 0, 0))
-        return tuple(found)
+                stamps.append((0, 0, 0))
+        return tuple(stamps)
 
     def _read(self) -> Pems:
         try:

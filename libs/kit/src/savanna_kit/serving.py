@@ -28,6 +28,7 @@ from savanna_kit import commands, crashes, errors, logs, metrics, settings, tele
 from savanna_kit.addresses import is_loopback
 from savanna_kit.channels import MAX_MESSAGE
 from savanna_kit.interceptors import ServerLayers
+from savanna_kit.validity import Watch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -115,7 +116,7 @@ async def running(services: Sequence[Parts]) -> AsyncIterator[Sequence[Parts]]:
             tasks = [
                 group.create_task(_guarded(parts, loop))
                 for parts in services
-                for loop in parts.loops
+                for loop in (*parts.loops, *_watches(parts))
             ]
             try:
                 yield services
@@ -127,6 +128,10 @@ async def running(services: Sequence[Parts]) -> AsyncIterator[Sequence[Parts]]:
                         await _drained(parts, drain)
                 for task in tasks:
                     task.cancel()
+
+
+def _watches(parts: Parts) -> list[Callable[[], Awaitable[None]]]:
+    return [] if parts.identity is None else [Watch(parts.name, parts.identity).keep]
 
 
 async def serve(

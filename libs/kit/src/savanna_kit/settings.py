@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from savanna_kit.identity import Identity, IdentityError
+from savanna_kit.identity import Identity
+from savanna_kit.validity import IdentityError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -70,7 +71,8 @@ class ServiceSettings(ProcessSettings):
     def identity(self) -> Identity | None:
         """Give what is shown to others; None without certificates.
 
-        Raises ``SettingsError`` when only some of the files are named, or they can not be used.
+        Raises ``SettingsError`` when only some of the files are named, they can not be used, or
+        others would refuse what is shown.
         """
         named = {
             f"{self.model_config['env_prefix']}{name}".upper(): getattr(self, name)
@@ -86,9 +88,11 @@ class ServiceSettings(ProcessSettings):
             )
         authority, certificate, key = named.values()
         try:
-            return Identity(authority=authority, certificate=certificate, key=key)
+            identity = Identity(authority=authority, certificate=certificate, key=key)
+            identity.validity()
         except IdentityError as error:
             raise SettingsError(f"{next(iter(named))} and the two beside it: {error}") from error
+        return identity
 
 
 def prefixed(service: str) -> SettingsConfigDict:
