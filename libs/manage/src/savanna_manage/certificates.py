@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime
 import ipaddress
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -45,6 +46,14 @@ class Authority:
     certificate: x509.Certificate
 
 
+def check(*, hosts: Iterable[str], days: Iterable[int], now: datetime.datetime) -> None:
+    """Raise ``CertificateError`` for names and times that no certificate can have."""
+    for each in hosts:
+        _general_name(each)
+    for number in days:
+        _after(now, number)
+
+
 def make_authority(folder: Path, *, days: int, now: datetime.datetime) -> Authority:
     """Give the authority of a folder, ``ca.pem`` and ``ca.key``; made when there is none.
 
@@ -53,16 +62,52 @@ def make_authority(folder: Path, *, days: int, now: datetime.datetime) -> Author
     certificate_file, key_file = folder / "ca.pem", folder / "ca.key"
     if certificate_file.exists() or key_file.exists():
         return _read_authority(certificate_file, key_file, now)
+    authority = _sign_itself(days, now)
+    _write(folder, "ca", authority.key, authority.certificate)
+    return authority
+
+
+def _sign_itself(days: int, now: datetime.datetime) -> Authority:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Savanna authority")])
     certificate = (
-        _begun(name, name, key.public_key(), key.public_key(), days, now)
+        _begun(name, name, key.public_key(), key.public_key(), now)
+        .not_valid_after(_after(now, days))
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_usage(signs_certificates=True), critical=True)
         .sign(key, hashes.SHA256())
     )
-    _write(folder, "ca", key, certificate)
     return Authority(key, certificate)
+
+
+def replace_authority(folder: Path, *, days: int, now: datetime.datetime) -> Authority:
+    """Make a new authority; ``ca.pem`` also holds the former one, so that its leaves are trusted
+    until they are renewed.
+
+    Raises ``CertificateError`` when there is none to replace.
+    """
+    certificate_file, key_file = folder / "ca.pem", folder / "ca.key"
+    former = _read_authority(certificate_file, key_file, now).certificate
+    authority = _sign_itself(days, now)
+    _write(folder, "ca", authority.key, authority.certificate, former)
+    return authority
+
+
+def hosts_of(folder: Path, role: str) -> list[str]:
+    """Give the further names and addresses in a role's leaf; none where there is no leaf."""
+    file = folder / f"{role}.pem"
+    if not file.exists():
+        return []
+    try:
+        certificate = x509.load_pem_x509_certificate(file.read_bytes())
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (ValueError, x509.ExtensionNotFound) as error:
+        raise CertificateError(
+            f"{file} can not be read ({error}): remove it, and name its hosts with --host"
+        ) from error
+    addresses = map(str, names.get_values_for_type(x509.IPAddress))
+    own = {f"{each}.{DOMAIN}" for each in ROLES}
+    return [*addresses, *(n for n in names.get_values_for_type(x509.DNSName) if n not in own)]
 
 
 def make_leaf(
@@ -76,7 +121,8 @@ def make_leaf(
 ) -> None:
     """Write ``<role>.pem`` and ``<role>.key``, in place of former ones.
 
-    ``hosts`` are further names and addresses under which the service is reached.
+    ``hosts`` are further names and addresses under which the service is reached. It ends with its
+    authority at the latest.
     """
     key = ec.generate_private_key(ec.SECP256R1())
     names: list[x509.GeneralName] = [
@@ -88,11 +134,12 @@ def make_leaf(
     issuer = authority.certificate
     uses = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
     certificate = (
-        _begun(subject, issuer.subject, key.public_key(), authority.key.public_key(), days, now)
+        _begun(subject, issuer.subject, key.public_key(), authority.key.public_key(), now)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(signs_certificates=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage(uses), critical=False)
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .not_valid_after(min(_after(now, days), issuer.not_valid_after_utc))
         .sign(authority.key, hashes.SHA256())
     )
     _write(folder, role, key, certificate)
@@ -103,7 +150,6 @@ def _begun(
     issuer: x509.Name,
     key: ec.EllipticCurvePublicKey,
     signer: ec.EllipticCurvePublicKey,
-    days: int,
     now: datetime.datetime,
 ) -> x509.CertificateBuilder:
     # By these, two authorities of one name are told apart while one takes over from the other.
@@ -115,10 +161,16 @@ def _begun(
         .public_key(key)
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - _CLOCKS_APART)
-        .not_valid_after(now + datetime.timedelta(days=days))
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
         .add_extension(issued_by, critical=False)
     )
+
+
+def _after(now: datetime.datetime, days: int) -> datetime.datetime:
+    try:
+        return now + datetime.timedelta(days=days)
+    except OverflowError as error:
+        raise CertificateError(f"{days} days are too many: give fewer") from error
 
 
 def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
@@ -136,10 +188,15 @@ def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
 
 
 def _general_name(host: str) -> x509.GeneralName:
-    try:
+    with suppress(ValueError):
         return x509.IPAddress(ipaddress.ip_address(host))
-    except ValueError:
-        return x509.DNSName(host)
+    try:
+        if not host:
+            raise UnicodeError("nothing")
+        # Names with letters of other alphabets have a form in ASCII, by which they are asked for.
+        return x509.DNSName(host.encode("idna").decode())
+    except UnicodeError as error:
+        raise CertificateError(f"{host!r} is neither an address nor a name of a host") from error
 
 
 def _read_authority(certificate_file: Path, key_file: Path, now: datetime.datetime) -> Authority:
@@ -167,7 +224,10 @@ def _read_authority(certificate_file: Path, key_file: Path, now: datetime.dateti
 
 
 def _write(
-    folder: Path, name: str, key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate
+    folder: Path,
+    name: str,
+    key: ec.EllipticCurvePrivateKey,
+    *certificates: x509.Certificate,
 ) -> None:
     """Write key and certificate, each whole or not at all: a running service may read them."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -178,10 +238,14 @@ def _write(
     )
     for file, content, mode in (
         (folder / f"{name}.key", private, 0o600),
-        (folder / f"{name}.pem", certificate.public_bytes(serialization.Encoding.PEM), 0o644),
+        (folder / f"{name}.pem", b"".join(map(_pem, certificates)), 0o644),
     ):
         scratch = file.with_name(f".{file.name}.new")
         scratch.unlink(missing_ok=True)
         with os.fdopen(os.open(scratch, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode), "wb") as out:
             out.write(content)
         scratch.replace(file)
+
+
+def _pem(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(serialization.Encoding.PEM)

@@ -27,11 +27,23 @@ def root() -> None:
 @root.command()
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 @click.argument("roles", nargs=-1, metavar="[ROLE]...")
-@click.option("--host", "hosts", multiple=True, help="A further name or address in each leaf.")
+@click.option(
+    "--host",
+    "hosts",
+    multiple=True,
+    help="A further name or address in each leaf; a leaf that is renewed keeps those it has.",
+)
+@click.option("--new-authority", is_flag=True, help="Make another authority first; see below.")
 @click.option("--days", default=90, show_default=True, help="How long leaves are valid.")
 @click.option("--authority-days", default=3650, show_default=True, help="And a new authority.")
 def certs(
-    folder: Path, roles: tuple[str, ...], hosts: tuple[str, ...], days: int, authority_days: int
+    *,
+    folder: Path,
+    roles: tuple[str, ...],
+    hosts: tuple[str, ...],
+    new_authority: bool,
+    days: int,
+    authority_days: int,
 ) -> None:
     """Make certificates in FOLDER: an authority, and a leaf for each ROLE (all of them by default).
 
@@ -45,6 +57,13 @@ def certs(
       SAVANNA_CONDUCTOR_TLS_KEY=FOLDER/conductor.key
 
     Keep ca.key where no service runs.
+
+    \b
+    To change the authority without cutting anybody off:
+      1. savanna-manage certs FOLDER --new-authority makes one, and no leaf: ca.pem holds both now.
+         Give it to every service and user.
+      2. savanna-manage certs FOLDER renews the leaves under the new one. Give them out.
+      3. Remove the second certificate from ca.pem everywhere.
     """
     unknown = sorted(set(roles) - set(certificates.ROLES))
     if unknown:
@@ -55,13 +74,23 @@ def certs(
         raise click.UsageError("--days and --authority-days: give 1 or more")
     now = datetime.datetime.now(datetime.UTC)
     try:
+        certificates.check(hosts=hosts, days=(days, authority_days), now=now)
+        if new_authority:
+            certificates.replace_authority(folder, days=authority_days, now=now)
+            click.echo(
+                f"{folder / 'ca.pem'}: a new authority, and the former one; give it to everybody, "
+                "then run this without --new-authority to renew the leaves"
+            )
+            return
         authority = certificates.make_authority(folder, days=authority_days, now=now)
         for role in roles or certificates.ROLES:
-            certificates.make_leaf(folder, authority, role, days=days, now=now, hosts=hosts)
+            named = {*certificates.hosts_of(folder, role), *hosts}
+            certificates.make_leaf(folder, authority, role, days=days, now=now, hosts=sorted(named))
     except (certificates.CertificateError, OSError) as error:
         raise click.ClickException(str(error)) from error
+    valid = min(days, (authority.certificate.not_valid_after_utc - now).days)
     click.echo(
-        f"{folder}: leaves for {', '.join(roles or certificates.ROLES)}, valid for {days} days; "
+        f"{folder}: leaves for {', '.join(roles or certificates.ROLES)}, valid for {valid} days; "
         f"trust {folder / 'ca.pem'}, keep {folder / 'ca.key'} to yourself"
     )
 
