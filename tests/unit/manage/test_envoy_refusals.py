@@ -47,6 +47,14 @@ REFUSED = {
         GRPC.replace("127.0.0.1:18387", "localhost"),
         ["3: services.grpc.listen: 'localhost' is no address: give host:port or unix:/path"],
     ),
+    "listener at a name": (
+        GRPC.replace("127.0.0.1:18387", "localhost:18387"),
+        ["3: localhost:18387 is a name, and Envoy listens at addresses alone: give its"],
+    ),
+    "admin at a name": (
+        f"{GRPC}admin: localhost:9901\n",
+        ["5: localhost:9901 is a name, and Envoy listens at addresses alone: give its"],
+    ),
     "impossible port": (
         GRPC.replace("18387", "98387"),
         ["3: services.grpc.listen: '127.0.0.1:98387' has a port that there is not: give one from"],

@@ -65,6 +65,7 @@ def mistakes_of(mesh: Mesh) -> list[Mistake]:
     if not found:
         return [Mistake(("services",), "no service is described: give at least 'rest' or 'grpc'")]
     return [
+        *_named_listeners(mesh, found),
         *_clashes(mesh, found),
         *(each for entry in found for each in _open_listener(mesh, entry)),
         *(each for entry in found for each in _open_servers(mesh, entry)),
@@ -72,6 +73,20 @@ def mistakes_of(mesh: Mesh) -> list[Mistake]:
         *_own_doors(mesh),
         *_folder(mesh),
     ]
+
+
+def _named_listeners(mesh: Mesh, found: list[Entry]) -> Iterator[Mistake]:
+    """Find listeners at names: Envoy looks names of servers up, but listens at addresses alone."""
+    wanted = [((*each.place, "listen"), each.service.listen) for each in found]
+    if mesh.admin is not None:
+        wanted.append((("admin",), mesh.admin))
+    for place, address in wanted:
+        if address.is_name:
+            yield Mistake(
+                place,
+                f"{address} is a name, and Envoy listens at addresses alone: give its address, "
+                "such as 127.0.0.1 for localhost",
+            )
 
 
 def _clashes(mesh: Mesh, found: list[Entry]) -> Iterator[Mistake]:
