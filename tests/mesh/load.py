@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from savanna.operation.v1.operation_pb2 import JournalEntry, Operation
 from tests.e2e.user import User
-from tests.mesh.plans import TOKEN, trusting
+from tests.mesh.plans import TOKEN, known, trusting
 from tests.mesh.wire import Wire
 
 if TYPE_CHECKING:
@@ -29,6 +29,9 @@ _SENT = 60
 
 _WRITES_EVERY = 5
 _LAUNCHERS = 2
+_WRITERS = 4
+_WRITER_PAUSE = 0.03
+"""Seconds: most of the time at least one of the writers waits for its answer."""
 _PATIENCE = 30.0
 
 
@@ -97,11 +100,12 @@ class Story:
 
 
 class Users:
-    """Sends requests at a steady rate; ``again`` says whether a failed one is sent once more, with
-    its key, as clients do that know of keys."""
+    """Sends requests; ``again`` says whether a failed one is sent once more, with its key, as
+    clients do that know of keys. First tries may go another way."""
 
-    def __init__(self, wire: Wire, story: Story, *, again: bool) -> None:
+    def __init__(self, wire: Wire, story: Story, *, again: bool, first: Wire | None = None) -> None:
         self._wire = wire
+        self._first = first or wire
         self._story = story
         self._again = again
         self._number = 0
@@ -113,11 +117,13 @@ class Users:
         if self._number % _WRITES_EVERY:
             done = await self._send("GET", "/v2/node-group-templates?limit=5")
         else:
-            done = await self._write(f"t-{uuid.uuid4().hex[:12]}")
+            done = await self.write()
         if done:
             self._story.seconds.append(time.monotonic() - begun)
 
-    async def _write(self, name: str) -> int:
+    async def write(self) -> int:
+        """Create something; gives the tries that it took, 0 when it failed for good."""
+        name = f"t-{uuid.uuid4().hex[:12]}"
         body = {
             "name": name,
             "plugin_name": "fake",
@@ -139,7 +145,8 @@ class Users:
         while True:
             tries, tried = tries + 1, time.monotonic()
             try:
-                answer = await self._wire.send(*request)
+                wire = self._first if tries == 1 else self._wire
+                answer = await wire.send(*request)
             except (OSError, EOFError) as error:
                 status, why = 0, repr(error)
             else:
@@ -158,14 +165,26 @@ class Users:
 
 
 @asynccontextmanager
-async def at_work(plan: WholePlan, *, again: bool = False) -> AsyncIterator[Story]:
-    """Let users work until the block ends, and what they began come to its end."""
+async def at_work(
+    plan: WholePlan, *, again: bool = False, direct: str = ""
+) -> AsyncIterator[Story]:
+    """Let users work until the block ends, and what they began come to its end.
+
+    Some write to the gateway named ``direct`` without Envoy, which would send again by itself.
+    """
     story, ended = Story(), asyncio.Event()
     wire = Wire(plan.rest, trusting(plan), {"X-Auth-Token": TOKEN})
     users = Users(wire, story, again=again)
+    wires = [wire]
     try:
         async with asyncio.TaskGroup() as group:
             group.create_task(_steadily(users, story, ended))
+            if direct:
+                wires.append(Wire(plan.rest_of(direct), known(plan), {"X-Auth-Token": TOKEN}))
+                for _ in range(_WRITERS):
+                    group.create_task(
+                        _until_one_fails(Users(wire, story, again=True, first=wires[1]))
+                    )
             for _ in range(_LAUNCHERS):
                 group.create_task(_launch_and_delete(plan, story, ended))
             try:
@@ -173,7 +192,13 @@ async def at_work(plan: WholePlan, *, again: bool = False) -> AsyncIterator[Stor
             finally:
                 ended.set()
     finally:
-        await wire.close()
+        for each in wires:
+            await each.close()
+
+
+async def _until_one_fails(users: Users) -> None:
+    while await users.write() == 1:
+        await asyncio.sleep(_WRITER_PAUSE)
 
 
 async def _steadily(users: Users, story: Story, ended: asyncio.Event) -> None:

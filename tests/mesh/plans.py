@@ -80,6 +80,10 @@ class WholePlan(MeshPlan):
         # The plan below asks for kinds that have one process; here the first stands for all.
         return f"{self.at.get(name) or self.at.get(f'{name}-1')}:{port}"
 
+    def rest_of(self, gateway: str) -> str:
+        """Say where a gateway serves REST, apart from Envoy."""
+        return f"{self.at[gateway]}:{_REST}"
+
     def door(self, name: str) -> str:
         """Say where Envoy listens for a service; each scheduler has a door of its own."""
         second = _SECOND if name in ("scheduler-2", "plugin-spark") else 0
@@ -192,6 +196,16 @@ def trusting(plan: WholePlan) -> ssl.SSLContext:
     """Trust the authority of a mesh, for HTTPS."""
     assert plan.certificates is not None
     return ssl.create_default_context(cafile=plan.certificates / "ca.pem")
+
+
+def known(plan: WholePlan) -> ssl.SSLContext:
+    """Trust a mesh, and show it the certificate of a user, as it asks of all who come without
+    Envoy; its own say roles, and no addresses."""
+    context = trusting(plan)
+    context.check_hostname = False
+    assert plan.certificates is not None
+    context.load_cert_chain(plan.certificates / "user.pem", plan.certificates / "user.key")
+    return context
 
 
 @contextmanager

@@ -53,7 +53,7 @@ async def test_services_that_are_killed_cost_only_what_was_in_their_hands_and_is
 ) -> None:
     plan, kills = plan_of(simulated), {}
     since = len(access(plan))
-    async with at_work(plan, again=True) as story:
+    async with at_work(plan, again=True, direct=ROLES[0]) as story:
         await asyncio.sleep(1.0)
         for name in ROLES:
             kills[name] = time.monotonic()
@@ -73,6 +73,8 @@ async def test_services_that_are_killed_cost_only_what_was_in_their_hands_and_is
         if not any(each.is_within(at, IN_HAND) for at in kills.values())
     ]
     assert elsewhere == []
+    # Those who came without Envoy were in the hands of the gateway that was killed.
+    assert story.written_again
     await check(plan, story)
 
 
