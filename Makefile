@@ -52,7 +52,7 @@ sim: setup ## Simulate schedulers and engines in a failing world (SEEDS=5000; SE
 	@$(BIN)/python tools/sim $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),5000)) $(if $(WITHOUT),--without $(WITHOUT))
 
 chaos: setup ## Kill, freeze and cut off real processes under load (KILLS=200; MODE=sqlite; SEED=n replays one)
-	@$(BIN)/python tools/chaos --kills $(or $(KILLS),200) $(if $(MODE),--mode $(MODE)) $(if $(SEED),--seed $(SEED)) $(ARGS)
+	@$(BIN)/python -W "ignore:XDG_RUNTIME_DIR" tools/chaos --kills $(or $(KILLS),200) $(if $(MODE),--mode $(MODE)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 mesh: setup ## A whole mesh behind Envoy, each process in a network of its own: ended, killed, traced; with figures
 	@$(BIN)/pytest -s tests/mesh
