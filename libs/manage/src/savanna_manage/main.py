@@ -10,6 +10,10 @@ import click
 from savanna_manage import certificates
 from savanna_manage.envoy.command import envoy
 
+_REPLACED = (
+    "{}: a new authority, and the former one; give it to everybody, then run this without "
+    "--new-authority to renew the leaves"
+)
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
@@ -77,15 +81,12 @@ def certs(
         certificates.check(hosts=hosts, days=(days, authority_days), now=now)
         if new_authority:
             certificates.replace_authority(folder, days=authority_days, now=now)
-            click.echo(
-                f"{folder / 'ca.pem'}: a new authority, and the former one; give it to everybody, "
-                "then run this without --new-authority to renew the leaves"
-            )
+            click.echo(_REPLACED.format(folder / "ca.pem"))
             return
         authority = certificates.make_authority(folder, days=authority_days, now=now)
         for role in roles or certificates.ROLES:
-            named = {*certificates.hosts_of(folder, role), *hosts}
-            certificates.make_leaf(folder, authority, role, days=days, now=now, hosts=sorted(named))
+            named = sorted({*certificates.hosts_of(folder, role), *hosts})
+            certificates.make_leaf(folder, authority, role, days=days, now=now, hosts=named)
     except (certificates.CertificateError, OSError) as error:
         raise click.ClickException(str(error)) from error
     valid = min(days, (authority.certificate.not_valid_after_utc - now).days)

@@ -54,18 +54,7 @@ def create(
             operation=queries.launch(connection, made),
         )
     _check_templates(transaction, project_id, request.cluster)
-    cluster = Cluster()
-    cluster.CopyFrom(request.cluster)
-    cluster.id = str(uuid.uuid4())
-    cluster.project_id = project_id
-    cluster.state = Cluster.STATE_VALIDATING
-    cluster.revision = 1
-    cluster.create_time.FromMicroseconds(transaction.now)
-    private_key, cluster.management_public_key = keys.make_key_pair()
-    for group in cluster.node_groups:
-        group.id = str(uuid.uuid4())
-        group.create_time.FromMicroseconds(transaction.now)
-        del group.instances[:]
+    cluster, private_key = _new_cluster(transaction, project_id, request.cluster)
     operation = operations.create(
         transaction,
         Operation(
@@ -84,6 +73,23 @@ def create(
     telling.cluster_changed(transaction, operation, Cluster.STATE_VALIDATING)
     operation.tasks.total = 1
     return messages.CreateClusterResponse(cluster=cluster, operation=operation)
+
+
+def _new_cluster(transaction: Transaction, project_id: str, wanted: Cluster) -> tuple[Cluster, str]:
+    """Give a cluster as it begins, and its private key."""
+    cluster = Cluster()
+    cluster.CopyFrom(wanted)
+    cluster.id = str(uuid.uuid4())
+    cluster.project_id = project_id
+    cluster.state = Cluster.STATE_VALIDATING
+    cluster.revision = 1
+    cluster.create_time.FromMicroseconds(transaction.now)
+    private_key, cluster.management_public_key = keys.make_key_pair()
+    for group in cluster.node_groups:
+        group.id = str(uuid.uuid4())
+        group.create_time.FromMicroseconds(transaction.now)
+        del group.instances[:]
+    return cluster, private_key
 
 
 def _templates(cluster: Cluster) -> set[references.Thing]:
