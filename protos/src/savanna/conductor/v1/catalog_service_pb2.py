@@ -27,43 +27,43 @@ from savanna.cluster.v1 import template_pb2 as savanna_dot_cluster_dot_v1_dot_te
 from savanna.job.v1 import job_pb2 as savanna_dot_job_dot_v1_dot_job__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*savanna/conductor/v1/catalog_service.proto\x12\x14savanna.conductor.v1\x1a google/protobuf/field_mask.proto\x1a!savanna/cluster/v1/template.proto\x1a\x18savanna/job/v1/job.proto\"\xb3\x02\n\x04Item\x12\x44\n\x13node_group_template\x18\x01 \x01(\x0b\x32%.savanna.cluster.v1.NodeGroupTemplateH\x00\x12?\n\x10\x63luster_template\x18\x02 \x01(\x0b\x32#.savanna.cluster.v1.ClusterTemplateH\x00\x12/\n\njob_binary\x18\x03 \x01(\x0b\x32\x19.savanna.job.v1.JobBinaryH\x00\x12\x33\n\x0cjob_template\x18\x04 \x01(\x0b\x32\x1b.savanna.job.v1.JobTemplateH\x00\x12\x36\n\x05image\x18\x05 \x01(\x0b\x32%.savanna.cluster.v1.ImageRegistrationH\x00\x42\x06\n\x04item\"e\n\x11\x43reateItemRequest\x12\x12\n\nproject_id\x18\x01 \x01(\t\x12(\n\x04item\x18\x02 \x01(\x0b\x32\x1a.savanna.conductor.v1.Item\x12\x12\n\nrequest_id\x18\x03 \x01(\t\">\n\x12\x43reateItemResponse\x12(\n\x04item\x18\x01 \x01(\x0b\x32\x1a.savanna.conductor.v1.Item\"@\n\x0fGetItemsRequest\x12-\n\x05names\x18\x01 \x03(\x0b\x32\x1e.savanna.conductor.v1.ItemName\"X\n\x08ItemName\x12\x12\n\nproject_id\x18\x01 \x01(\t\x12,\n\x04kind\x18\x02 \x01(\x0e\x32\x1e.savanna.conductor.v1.ItemKind\x12\n\n\x02id\x18\x03 \x01(\t\"=\n\x10GetItemsResponse\x12)\n\x05items\x18\x01 \x03(\x0b\x32\x1a.savanna.conductor.v1.Item\"\xb6\x01\n\x10ListItemsRequest\x12\x12\n\nproject_id\x18\x01 \x01(\t\x12,\n\x04kind\x18\x02 \x01(\x0e\x32\x1e.savanna.conductor.v1.ItemKind\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\x12\x0c\n\x04name\x18\x05 \x01(\t\x12\x13\n\x0bplugin_name\x18\x06 \x01(\t\x12\x16\n\x0eplugin_version\x18\x07 \x01(\t\"W\n\x11ListItemsResponse\x12)\n\x05items\x18\x01 \x03(\x0b\x32\x1a.savanna.conductor.v1.Item\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x82\x01\n\x11UpdateItemRequest\x12\x12\n\nproject_id\x18\x01 \x01(\t\x12(\n\x04item\x18\x02 \x01(\x0b\x32\x1a.savanna.conductor.v1.Item\x12/\n\x0bupdate_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\">\n\x12UpdateItemResponse\x12(\n\x04item\x18\x01 \x01(\x0b\x32\x1a.savanna.conductor.v1.Item\"A\n\x11\x44\x65leteItemRequest\x12,\n\x04name\x18\x01 \x01(\x0b\x32\x1e.savanna.conductor.v1.ItemName\"\x14\n\x12\x44\x65leteItemResponse\"d\n\x15WriteJobBinaryRequest\x12,\n\x04name\x18\x01 \x01(\x0b\x32\x1e.savanna.conductor.v1.ItemName\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\x0f\n\x07is_last\x18\x03 \x01(\x08\"G\n\x16WriteJobBinaryResponse\x12-\n\njob_binary\x18\x01 \x01(\x0b\x32\x19.savanna.job.v1.JobBinary*\xb3\x01\n\x08ItemKind\x12\x19\n\x15ITEM_KIND_UNSPECIFIED\x10\x00\x12!\n\x1dITEM_KIND_NODE_GROUP_TEMPLATE\x10\x01\x12\x1e\n\x1aITEM_KIND_CLUSTER_TEMPLATE\x10\x02\x12\x18\n\x14ITEM_KIND_JOB_BINARY\x10\x03\x12\x1a\n\x16ITEM_KIND_JOB_TEMPLATE\x10\x04\x12\x13\n\x0fITEM_KIND_IMAGE\x10\x05\x32\xdb\x04\n\x0e\x43\x61talogService\x12_\n\nCreateItem\x12\'.savanna.conductor.v1.CreateItemRequest\x1a(.savanna.conductor.v1.CreateItemResponse\x12Y\n\x08GetItems\x12%.savanna.conductor.v1.GetItemsRequest\x1a&.savanna.conductor.v1.GetItemsResponse\x12\\\n\tListItems\x12&.savanna.conductor.v1.ListItemsRequest\x1a\'.savanna.conductor.v1.ListItemsResponse\x12_\n\nUpdateItem\x12\'.savanna.conductor.v1.UpdateItemRequest\x1a(.savanna.conductor.v1.UpdateItemResponse\x12_\n\nDeleteItem\x12\'.savanna.conductor.v1.DeleteItemRequest\x1a(.savanna.conductor.v1.DeleteItemResponse\x12m\n\x0eWriteJobBinary\x12+.savanna.conductor.v1.WriteJobBinaryRequest\x1a,.savanna.conductor.v1.WriteJobBinaryResponse(\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*savanna/conductor/v1/catalog_service.proto\x12\x14savanna.conductor.v1\x1a google/protobuf/field_mask.proto\x1a!savanna/cluster/v1/template.proto\x1a\x18savanna/job/v1/job.proto\"\xb3\x02\n\x04Item\x12\x44\n\x13node_group_template\x18\x01 \x01(\x0b\x32%.savanna.cluster.v1.NodeGroupTemplateH\x00\x12?\n\x10\x63luster_template\x18\x02 \x01(\x0b\x32#.savanna.cluster.v1.ClusterTemplateH\x00\x12/\n\njob_binary\x18\x03 \x01(\x0b\x32\x19.savanna.job.v1.JobBinaryH\x00\x12\x33\n\x0cjob_template\x18\x04 \x01(\x0b\x32\x1b.savanna.job.v1.JobTemplateH\x00\x12\x36\n\x05image\x18\x05 \x01(\x0b\x32%.savanna.cluster.v1.ImageRegistrationH\x00\x42\x06\n\x04item\"y\n\x11\x43reateItemRequest\x12\x12\n\nproject_id\x18\x01 \x01(\t\x12(\n\x04item\x18\x02 \x01(\x0b\x32\x1a.savanna.conductor.v1.Item\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x12\n\nknown_only\x18\x04 \x01(\x08\">\n\x12\x43reateItemResponse\x12(\n\x04item\x18\x01 \x01(\x0b\x32\x1a.savanna.conductor.v1.Item\"@\n\x0fGetItemsRequest\x12-\n\x05names\x18\x01 \x03(\x0b\x32\x1e.savanna.conductor.v1.ItemName\"X\n\x08ItemName\x12\x12\n\nproject_id\x18\x01 \x01(\t\x12,\n\x04kind\x18\x02 \x01(\x0e\x32\x1e.savanna.conductor.v1.ItemKind\x12\n\n\x02id\x18\x03 \x01(\t\"=\n\x10GetItemsResponse\x12)\n\x05items\x18\x01 \x03(\x0b\x32\x1a.savanna.conductor.v1.Item\"\xb6\x01\n\x10ListItemsRequest\x12\x12\n\nproject_id\x18\x01 \x01(\t\x12,\n\x04kind\x18\x02 \x01(\x0e\x32\x1e.savanna.conductor.v1.ItemKind\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\x12\x0c\n\x04name\x18\x05 \x01(\t\x12\x13\n\x0bplugin_name\x18\x06 \x01(\t\x12\x16\n\x0eplugin_version\x18\x07 \x01(\t\"W\n\x11ListItemsResponse\x12)\n\x05items\x18\x01 \x03(\x0b\x32\x1a.savanna.conductor.v1.Item\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x82\x01\n\x11UpdateItemRequest\x12\x12\n\nproject_id\x18\x01 \x01(\t\x12(\n\x04item\x18\x02 \x01(\x0b\x32\x1a.savanna.conductor.v1.Item\x12/\n\x0bupdate_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\">\n\x12UpdateItemResponse\x12(\n\x04item\x18\x01 \x01(\x0b\x32\x1a.savanna.conductor.v1.Item\"A\n\x11\x44\x65leteItemRequest\x12,\n\x04name\x18\x01 \x01(\x0b\x32\x1e.savanna.conductor.v1.ItemName\"\x14\n\x12\x44\x65leteItemResponse\"d\n\x15WriteJobBinaryRequest\x12,\n\x04name\x18\x01 \x01(\x0b\x32\x1e.savanna.conductor.v1.ItemName\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\x0f\n\x07is_last\x18\x03 \x01(\x08\"G\n\x16WriteJobBinaryResponse\x12-\n\njob_binary\x18\x01 \x01(\x0b\x32\x19.savanna.job.v1.JobBinary*\xb3\x01\n\x08ItemKind\x12\x19\n\x15ITEM_KIND_UNSPECIFIED\x10\x00\x12!\n\x1dITEM_KIND_NODE_GROUP_TEMPLATE\x10\x01\x12\x1e\n\x1aITEM_KIND_CLUSTER_TEMPLATE\x10\x02\x12\x18\n\x14ITEM_KIND_JOB_BINARY\x10\x03\x12\x1a\n\x16ITEM_KIND_JOB_TEMPLATE\x10\x04\x12\x13\n\x0fITEM_KIND_IMAGE\x10\x05\x32\xdb\x04\n\x0e\x43\x61talogService\x12_\n\nCreateItem\x12\'.savanna.conductor.v1.CreateItemRequest\x1a(.savanna.conductor.v1.CreateItemResponse\x12Y\n\x08GetItems\x12%.savanna.conductor.v1.GetItemsRequest\x1a&.savanna.conductor.v1.GetItemsResponse\x12\\\n\tListItems\x12&.savanna.conductor.v1.ListItemsRequest\x1a\'.savanna.conductor.v1.ListItemsResponse\x12_\n\nUpdateItem\x12\'.savanna.conductor.v1.UpdateItemRequest\x1a(.savanna.conductor.v1.UpdateItemResponse\x12_\n\nDeleteItem\x12\'.savanna.conductor.v1.DeleteItemRequest\x1a(.savanna.conductor.v1.DeleteItemResponse\x12m\n\x0eWriteJobBinary\x12+.savanna.conductor.v1.WriteJobBinaryRequest\x1a,.savanna.conductor.v1.WriteJobBinaryResponse(\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'savanna.conductor.v1.catalog_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ITEMKIND']._serialized_start=1595
-  _globals['_ITEMKIND']._serialized_end=1774
+  _globals['_ITEMKIND']._serialized_start=1615
+  _globals['_ITEMKIND']._serialized_end=1794
   _globals['_ITEM']._serialized_start=164
   _globals['_ITEM']._serialized_end=471
   _globals['_CREATEITEMREQUEST']._serialized_start=473
-  _globals['_CREATEITEMREQUEST']._serialized_end=574
-  _globals['_CREATEITEMRESPONSE']._serialized_start=576
-  _globals['_CREATEITEMRESPONSE']._serialized_end=638
-  _globals['_GETITEMSREQUEST']._serialized_start=640
-  _globals['_GETITEMSREQUEST']._serialized_end=704
-  _globals['_ITEMNAME']._serialized_start=706
-  _globals['_ITEMNAME']._serialized_end=794
-  _globals['_GETITEMSRESPONSE']._serialized_start=796
-  _globals['_GETITEMSRESPONSE']._serialized_end=857
-  _globals['_LISTITEMSREQUEST']._serialized_start=860
-  _globals['_LISTITEMSREQUEST']._serialized_end=1042
-  _globals['_LISTITEMSRESPONSE']._serialized_start=1044
-  _globals['_LISTITEMSRESPONSE']._serialized_end=1131
-  _globals['_UPDATEITEMREQUEST']._serialized_start=1134
-  _globals['_UPDATEITEMREQUEST']._serialized_end=1264
-  _globals['_UPDATEITEMRESPONSE']._serialized_start=1266
-  _globals['_UPDATEITEMRESPONSE']._serialized_end=1328
-  _globals['_DELETEITEMREQUEST']._serialized_start=1330
-  _globals['_DELETEITEMREQUEST']._serialized_end=1395
-  _globals['_DELETEITEMRESPONSE']._serialized_start=1397
-  _globals['_DELETEITEMRESPONSE']._serialized_end=1417
-  _globals['_WRITEJOBBINARYREQUEST']._serialized_start=1419
-  _globals['_WRITEJOBBINARYREQUEST']._serialized_end=1519
-  _globals['_WRITEJOBBINARYRESPONSE']._serialized_start=1521
-  _globals['_WRITEJOBBINARYRESPONSE']._serialized_end=1592
-  _globals['_CATALOGSERVICE']._serialized_start=1777
-  _globals['_CATALOGSERVICE']._serialized_end=2380
+  _globals['_CREATEITEMREQUEST']._serialized_end=594
+  _globals['_CREATEITEMRESPONSE']._serialized_start=596
+  _globals['_CREATEITEMRESPONSE']._serialized_end=658
+  _globals['_GETITEMSREQUEST']._serialized_start=660
+  _globals['_GETITEMSREQUEST']._serialized_end=724
+  _globals['_ITEMNAME']._serialized_start=726
+  _globals['_ITEMNAME']._serialized_end=814
+  _globals['_GETITEMSRESPONSE']._serialized_start=816
+  _globals['_GETITEMSRESPONSE']._serialized_end=877
+  _globals['_LISTITEMSREQUEST']._serialized_start=880
+  _globals['_LISTITEMSREQUEST']._serialized_end=1062
+  _globals['_LISTITEMSRESPONSE']._serialized_start=1064
+  _globals['_LISTITEMSRESPONSE']._serialized_end=1151
+  _globals['_UPDATEITEMREQUEST']._serialized_start=1154
+  _globals['_UPDATEITEMREQUEST']._serialized_end=1284
+  _globals['_UPDATEITEMRESPONSE']._serialized_start=1286
+  _globals['_UPDATEITEMRESPONSE']._serialized_end=1348
+  _globals['_DELETEITEMREQUEST']._serialized_start=1350
+  _globals['_DELETEITEMREQUEST']._serialized_end=1415
+  _globals['_DELETEITEMRESPONSE']._serialized_start=1417
+  _globals['_DELETEITEMRESPONSE']._serialized_end=1437
+  _globals['_WRITEJOBBINARYREQUEST']._serialized_start=1439
+  _globals['_WRITEJOBBINARYREQUEST']._serialized_end=1539
+  _globals['_WRITEJOBBINARYRESPONSE']._serialized_start=1541
+  _globals['_WRITEJOBBINARYRESPONSE']._serialized_end=1612
+  _globals['_CATALOGSERVICE']._serialized_start=1797
+  _globals['_CATALOGSERVICE']._serialized_end=2400
 # @@protoc_insertion_point(module_scope)

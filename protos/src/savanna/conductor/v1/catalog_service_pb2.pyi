@@ -117,10 +117,13 @@ class CreateItemRequest(_message.Message):
     PROJECT_ID_FIELD_NUMBER: _builtins.int
     ITEM_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    KNOWN_ONLY_FIELD_NUMBER: _builtins.int
     project_id: _builtins.str
     """Owner."""
     request_id: _builtins.str
     """UUID of the request; the same one returns the item that it made."""
+    known_only: _builtins.bool
+    """Whether only what the same request made before is wanted: nothing is stored, and NOT_FOUND says that it made nothing."""
     @_builtins.property
     def item(self) -> Global___Item:
         """The item; output-only fields are ignored, but a given id is kept."""
@@ -131,10 +134,11 @@ class CreateItemRequest(_message.Message):
         project_id: _builtins.str = ...,
         item: Global___Item | None = ...,
         request_id: _builtins.str = ...,
+        known_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["item", b"item"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["item", b"item", "project_id", b"project_id", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["item", b"item", "known_only", b"known_only", "project_id", b"project_id", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -32,12 +32,15 @@ class CreateClusterRequest(_message.Message):
     CLUSTER_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     ON_FAILURE_FIELD_NUMBER: _builtins.int
+    KNOWN_ONLY_FIELD_NUMBER: _builtins.int
     project_id: _builtins.str
     """Owner."""
     request_id: _builtins.str
     """UUID of the request; the same one returns the cluster that it made."""
     on_failure: _operation_pb2.OnFailure.ValueType
     """What becomes of what was made when the goal can not be reached; unset means ROLLBACK."""
+    known_only: _builtins.bool
+    """Whether only what the same request made before is wanted: nothing is stored, and NOT_FOUND says that it made nothing."""
     @_builtins.property
     def cluster(self) -> _cluster_pb2.Cluster:
         """The cluster, with templates already filled in; output-only fields are ignored."""
@@ -49,10 +52,11 @@ class CreateClusterRequest(_message.Message):
         cluster: _cluster_pb2.Cluster | None = ...,
         request_id: _builtins.str = ...,
         on_failure: _operation_pb2.OnFailure.ValueType = ...,
+        known_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cluster", b"cluster"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster", b"cluster", "on_failure", b"on_failure", "project_id", b"project_id", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster", b"cluster", "known_only", b"known_only", "on_failure", b"on_failure", "project_id", b"project_id", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -301,12 +305,15 @@ class ScaleClusterRequest(_message.Message):
     REVISION_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     ON_FAILURE_FIELD_NUMBER: _builtins.int
+    KNOWN_ONLY_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     """Revision of the cluster that was validated; 0 for any."""
     request_id: _builtins.str
     """UUID of the request; the same one returns the operation that it made."""
     on_failure: _operation_pb2.OnFailure.ValueType
     """What becomes of what was made when the goal can not be reached; unset means ROLLBACK."""
+    known_only: _builtins.bool
+    """Whether only what the same request made before is wanted: nothing is stored, and NOT_FOUND says that it made nothing."""
     @_builtins.property
     def name(self) -> Global___OwnedName:
         """The cluster."""
@@ -323,10 +330,11 @@ class ScaleClusterRequest(_message.Message):
         revision: _builtins.int = ...,
         request_id: _builtins.str = ...,
         on_failure: _operation_pb2.OnFailure.ValueType = ...,
+        known_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "node_groups", b"node_groups", "on_failure", b"on_failure", "request_id", b"request_id", "revision", b"revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["known_only", b"known_only", "name", b"name", "node_groups", b"node_groups", "on_failure", b"on_failure", "request_id", b"request_id", "revision", b"revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -511,10 +519,13 @@ class CreateJobRequest(_message.Message):
     PROJECT_ID_FIELD_NUMBER: _builtins.int
     JOB_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    KNOWN_ONLY_FIELD_NUMBER: _builtins.int
     project_id: _builtins.str
     """Owner."""
     request_id: _builtins.str
     """UUID of the request; the same one returns the job that it made."""
+    known_only: _builtins.bool
+    """Whether only what the same request made before is wanted: nothing is stored, and NOT_FOUND says that it made nothing."""
     @_builtins.property
     def job(self) -> _job_pb2.Job:
         """The job; output-only fields are ignored."""
@@ -525,10 +536,11 @@ class CreateJobRequest(_message.Message):
         project_id: _builtins.str = ...,
         job: _job_pb2.Job | None = ...,
         request_id: _builtins.str = ...,
+        known_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["job", b"job"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["job", b"job", "project_id", b"project_id", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["job", b"job", "known_only", b"known_only", "project_id", b"project_id", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
