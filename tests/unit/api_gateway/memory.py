@@ -62,6 +62,13 @@ class Memory:
         self.output = b""
         self.mesh = mesh_pb2.MeshStatus()
 
+    def made(self, request: Any) -> Any:
+        """Give what the same request made before, if anything."""
+        made = self.requests.get(request.request_id)
+        if made is None and request.known_only:
+            raise errors.NotFound("this request has made nothing", reason="REQUEST_UNKNOWN")
+        return made
+
     def begin(
         self, project_id: str, cluster: cluster_pb2.Cluster, goal: Any
     ) -> operation_pb2.Operation:
@@ -102,8 +109,8 @@ class CatalogService(catalog_service_pb2_grpc.CatalogServiceServicer):
     async def CreateItem(
         self, request: cat.CreateItemRequest, context: object
     ) -> cat.CreateItemResponse:
-        if request.request_id in self.memory.requests:
-            return cat.CreateItemResponse(item=self.memory.requests[request.request_id])
+        if (made := self.memory.made(request)) is not None:
+            return cat.CreateItemResponse(item=made)
         field = request.item.WhichOneof("item") or ""
         inner = getattr(request.item, field)
         image = field == "image"
@@ -214,8 +221,8 @@ class ClusterService(cluster_service_pb2_grpc.ClusterServiceServicer):
     async def CreateCluster(
         self, request: pb.CreateClusterRequest, context: object
     ) -> pb.CreateClusterResponse:
-        if request.request_id in self.memory.requests:
-            answer: pb.CreateClusterResponse = self.memory.requests[request.request_id]
+        answer: pb.CreateClusterResponse | None = self.memory.made(request)
+        if answer is not None:
             return answer
         cluster = request.cluster
         if any(each.name == cluster.name for each in self.memory.clusters.values()):
@@ -276,9 +283,8 @@ class ClusterService(cluster_service_pb2_grpc.ClusterServiceServicer):
         self, request: pb.ScaleClusterRequest, context: object
     ) -> pb.ScaleClusterResponse:
         cluster = self.memory.clusters[request.name.id]
-        if request.request_id in self.memory.requests:
-            operation = self.memory.requests[request.request_id]
-            return pb.ScaleClusterResponse(cluster=cluster, operation=operation)
+        if (made := self.memory.made(request)) is not None:
+            return pb.ScaleClusterResponse(cluster=cluster, operation=made)
         if cluster.state != cluster_pb2.Cluster.STATE_ACTIVE:
             raise errors.FailedPrecondition("it is being changed", reason="CLUSTER_NOT_ACTIVE")
         self.memory.scales.append(request)

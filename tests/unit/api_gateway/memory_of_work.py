@@ -41,6 +41,9 @@ class JobService(cluster_service_pb2_grpc.JobServiceServicer):
     async def CreateJob(
         self, request: pb.CreateJobRequest, context: object
     ) -> pb.CreateJobResponse:
+        answer: pb.CreateJobResponse | None = self.memory.made(request)
+        if answer is not None:
+            return answer
         job = request.job
         job.id = str(uuid.uuid4())
         job.project_id = request.project_id
@@ -51,7 +54,9 @@ class JobService(cluster_service_pb2_grpc.JobServiceServicer):
         operation = self.memory.begin(
             request.project_id, cluster, operation_pb2.Operation.GOAL_RUN_JOB
         )
-        return pb.CreateJobResponse(job=job, operation=operation)
+        answer = pb.CreateJobResponse(job=job, operation=operation)
+        self.memory.requests[request.request_id] = answer
+        return answer
 
     async def GetJobs(self, request: pb.GetJobsRequest, context: object) -> pb.GetJobsResponse:
         answer = pb.GetJobsResponse()

@@ -112,6 +112,8 @@ class CloudService(cloud_service_pb2_grpc.CloudServiceServicer):
         self.stuck: set[str] = set()
         self.slow: set[str] = set()
         self.alive: set[str] = set()
+        self.is_full = False
+        """Whether nothing more fits into it, and it offers no flavors any more."""
 
     async def GetCatalog(
         self, request: cloud_service_pb2.GetCatalogRequest, context: object
@@ -138,8 +140,10 @@ class CloudService(cloud_service_pb2_grpc.CloudServiceServicer):
             ],
             networks=[cloud_pb2.Network(id=NETWORK, name="net")],
             availability_zones=["nova"],
-            quotas=[cloud_pb2.Quota(name="instances", limit=50, used=0)],
+            quotas=[cloud_pb2.Quota(name="instances", limit=50, used=50 * self.is_full)],
         )
+        if self.is_full:
+            del catalog.flavors[:]
         return cloud_service_pb2.GetCatalogResponse(catalog=catalog)
 
     async def ListOrphans(

@@ -10,10 +10,14 @@ import pytest
 from savanna.api.v1 import cluster_service_pb2 as clu
 from savanna_kit import errors
 from savanna_kit.context import KEY_HEADER
+from tests.unit.api_gateway.conftest import opened
+from tests.unit.api_gateway.orders import active
 from tests.unit.api_gateway.orders import cluster as message
 from tests.unit.api_gateway.rest import WORKER, cluster
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.unit.api_gateway.conftest import Front
 
 TEMPLATE = {"plugin_name": "fake", "plugin_version": "0.1", "node_groups": []}
@@ -42,6 +46,48 @@ async def test_a_post_with_a_key_is_done_once(
     assert [each.status_code for each in answers] == [202, 202], answers[1].text
     ids = {made["id"] for each in answers for made in each.json().values()}
     assert len(ids) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "body"), [("node-group-templates", WORKER), ("clusters", cluster())]
+)
+async def test_what_the_first_try_used_up_is_not_held_against_the_second(
+    tmp_path: Path, path: str, body: dict[str, Any]
+) -> None:
+    key = {KEY_HEADER: str(uuid.uuid4())}
+    async with opened(tmp_path, cloud_cache_seconds=0) as front:
+        first = await front.rest.post(f"/v2/{path}", json=body, headers=key)
+        front.cloud.is_full = True
+        again = await front.rest.post(f"/v2/{path}", json=body, headers=key)
+        assert (again.status_code, again.json()) == (202, first.json())
+        for other in ({}, {KEY_HEADER: str(uuid.uuid4())}):
+            refused = await front.rest.post(f"/v2/{path}", json=body, headers=other)
+            assert refused.status_code == 400, refused.text
+
+
+async def test_a_job_that_was_asked_for_before_is_not_refused_for_what_is_gone(
+    front: Front,
+) -> None:
+    made = await active(front)
+    binary = await front.rest.post(
+        "/v2/job-binaries", json={"name": "main", "url": "internal-db://"}
+    )
+    binary_id = binary.json()["job_binary"]["id"]
+    front.memory.items["job_binary", binary_id].size = 1
+    body = {"name": "j", "type": "Shell", "mains": [binary_id]}
+    key = {KEY_HEADER: str(uuid.uuid4())}
+    template = await front.rest.post("/v2/job-templates", json=body, headers=key)
+    template_id = template.json()["job_template"]["id"]
+    asked = {"cluster_id": made.id, "job_template_id": template_id}
+    job_key = {KEY_HEADER: str(uuid.uuid4())}
+    first = await front.rest.post("/v2/jobs", json=asked, headers=job_key)
+    assert first.status_code == 202, first.text
+    front.memory.items.clear()
+    again = await front.rest.post("/v2/jobs", json=asked, headers=job_key)
+    assert again.json()["job"]["id"] == first.json()["job"]["id"]
+    assert (await front.rest.post("/v2/jobs", json=asked)).status_code == 400
+    again = await front.rest.post("/v2/job-templates", json=body, headers=key)
+    assert again.json()["job_template"]["id"] == template_id
 
 
 async def test_a_key_that_is_too_long_is_refused(front: Front) -> None:

@@ -91,6 +91,21 @@ async def test_the_same_request_makes_one_cluster_also_when_its_launch_is_over(
     assert late.operation.state == Operation.STATE_SUCCEEDED
 
 
+async def test_what_a_request_made_can_be_asked_for_and_nothing_else(
+    conductor: Conductor,
+) -> None:
+    request = pb.CreateClusterRequest(
+        project_id=PROJECT, request_id=str(uuid.uuid4()), known_only=True
+    )
+    with pytest.raises(NotFound, match="made nothing"):
+        await conductor.clusters.CreateCluster(request)
+    first = await conductor.create(request_id=request.request_id)
+    assert (await conductor.clusters.CreateCluster(request)).cluster.id == first.cluster.id
+    unknown = pb.CreateClusterRequest(project_id=PROJECT, known_only=True)
+    with pytest.raises(NotFound, match="made nothing"):
+        await conductor.clusters.CreateCluster(unknown)
+
+
 async def test_a_name_that_is_taken_stores_nothing(conductor: Conductor) -> None:
     await conductor.create("c1")
     with pytest.raises(AlreadyExists, match="named 'c1' exists already"):

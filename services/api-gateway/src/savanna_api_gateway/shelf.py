@@ -116,6 +116,17 @@ class Shelf(Generic[M]):
         response = await self._conductor.catalog.CreateItem(request)
         return self._must(response.item)
 
+    async def known(self, project_id: str, request_id: str) -> M:
+        """Give what a request has made before.
+
+        Raises ``NotFound`` when it has made nothing.
+        """
+        request = pb.CreateItemRequest(
+            project_id=project_id, request_id=request_id, known_only=True
+        )
+        getattr(request.item, self._field).SetInParent()
+        return self._must((await self._conductor.catalog.CreateItem(request)).item)
+
     async def update(self, project_id: str, message: M, paths: Sequence[str]) -> M:
         """Replace fields.
 

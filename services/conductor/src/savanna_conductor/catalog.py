@@ -34,7 +34,13 @@ def create(transaction: Transaction, secrets: Secrets, request: messages.CreateI
     Raises ``AlreadyExists``, and ``NotFound`` for what it refers to.
     """
     kind = kinds.of_item(request.item)
-    made = requests.find(transaction, "CreateItem", request.project_id, request.request_id)
+    made = requests.find(
+        transaction,
+        "CreateItem",
+        request.project_id,
+        request.request_id,
+        known_only=request.known_only,
+    )
     if made is not None:
         return _made(transaction, kind, request.project_id, made)
     item = Item()

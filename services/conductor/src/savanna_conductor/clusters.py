@@ -46,7 +46,10 @@ def create(
     The same request gives the same cluster.
     """
     project_id, request_id = request.project_id, request.request_id
-    made = requests.find(transaction, "CreateCluster", project_id, request_id)
+    known_only = request.known_only
+    made = requests.find(
+        transaction, "CreateCluster", project_id, request_id, known_only=known_only
+    )
     if made is not None:
         connection = transaction.connection
         return messages.CreateClusterResponse(
@@ -152,7 +155,13 @@ def scale(transaction: Transaction, request: messages.ScaleClusterRequest) -> st
     The old counts go along for a way back.
     """
     project_id, cluster_id = request.name.project_id, request.name.id
-    made = requests.find(transaction, "ScaleCluster", project_id, request.request_id)
+    made = requests.find(
+        transaction,
+        "ScaleCluster",
+        project_id,
+        request.request_id,
+        known_only=request.known_only,
+    )
     if made is not None:
         if queries.operation(transaction.connection, made).cluster_id != cluster_id:
             raise requests.used_for_another("cluster")

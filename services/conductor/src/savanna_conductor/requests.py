@@ -8,16 +8,31 @@ from sqlalchemy import insert, select
 
 from savanna_conductor.store import schema
 from savanna_kit import telemetry
-from savanna_kit.errors import InvalidArgument
+from savanna_kit.errors import InvalidArgument, NotFound
 
 if TYPE_CHECKING:
     from savanna_conductor.store.transaction import Transaction
 
 
-def find(transaction: Transaction, call: str, project_id: str, request_id: str) -> str | None:
-    """Give the id of what a request made; None when it is new or has no id."""
-    if not request_id:
-        return None
+def find(
+    transaction: Transaction,
+    call: str,
+    project_id: str,
+    request_id: str,
+    *,
+    known_only: bool = False,
+) -> str | None:
+    """Give the id of what a request made; None when it is new or has no id.
+
+    With ``known_only`` raises ``NotFound`` in place of None.
+    """
+    made = _find(transaction, call, project_id, request_id) if request_id else None
+    if made is None and known_only:
+        raise NotFound("this request has made nothing", reason="REQUEST_UNKNOWN")
+    return made
+
+
+def _find(transaction: Transaction, call: str, project_id: str, request_id: str) -> str | None:
     table = schema.request
     query = select(table.c.made_id).where(
         table.c.project_id == project_id,

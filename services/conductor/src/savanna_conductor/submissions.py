@@ -56,7 +56,9 @@ def create(transaction: Transaction, request: messages.CreateJobRequest) -> str:
     The same request gives the same job. Raises ``NotFound`` and ``FailedPrecondition``.
     """
     project_id = request.project_id
-    made = requests.find(transaction, "CreateJob", project_id, request.request_id)
+    made = requests.find(
+        transaction, "CreateJob", project_id, request.request_id, known_only=request.known_only
+    )
     if made is not None:
         return made
     cluster = _usable_cluster(transaction, project_id, request.job.cluster_id)

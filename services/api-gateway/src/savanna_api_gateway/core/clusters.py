@@ -15,6 +15,7 @@ from savanna.plugin.v1 import plugin_service_pb2
 from savanna_api_gateway.core import checks, fill, masks, quota, unsupported
 from savanna_api_gateway.core.ownership import check_changeable, check_deletable
 from savanna_api_gateway.core.problems import Problems, Reason
+from savanna_api_gateway.core.repeats import made_once
 from savanna_api_gateway.core.survey import image_id_of, name_to_ids, network_id_of
 from savanna_api_gateway.core.templates import find_group_templates, taken
 from savanna_api_gateway.shelf import new_id
@@ -71,13 +72,24 @@ class ClusterWork:
     ) -> Begun:
         """Fill in, check, ask the plugin, store with its launch.
 
-        A refusal stores nothing.
+        A refusal stores nothing; one that was stored before is not refused.
         """
-        wanted = await self._checked(caller, cluster, given or fill.given_of(cluster))
-        if validate_only:
-            await self._check_names_free(caller, [wanted.name])
-            return Begun(wanted)
-        return await self._store(caller, wanted, on_failure, request_id)
+
+        async def write() -> Begun:
+            wanted = await self._checked(caller, cluster, given or fill.given_of(cluster))
+            if validate_only:
+                await self._check_names_free(caller, [wanted.name])
+                return Begun(wanted)
+            return await self._store(caller, wanted, on_failure, request_id)
+
+        async def before() -> Begun:
+            request = pb.CreateClusterRequest(
+                project_id=caller.project_id, request_id=request_id, known_only=True
+            )
+            response = await self._conductor.clusters.CreateCluster(request)
+            return Begun(response.cluster, response.operation)
+
+        return await made_once(write, before, request_id="" if validate_only else request_id)
 
     async def create_many(
         self,

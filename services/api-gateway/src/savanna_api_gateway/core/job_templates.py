@@ -10,6 +10,7 @@ from savanna_api_gateway.core import checks, masks
 from savanna_api_gateway.core.interface import check_interface
 from savanna_api_gateway.core.ownership import check_changeable, check_deletable
 from savanna_api_gateway.core.problems import Problems, Reason
+from savanna_api_gateway.core.repeats import made_once
 from savanna_api_gateway.core.templates import in_use, taken
 from savanna_api_gateway.shelf import new_id
 from savanna_kit import errors
@@ -63,6 +64,15 @@ class JobTemplates:
 
         Job binaries may be named by id or name.
         """
+        return await made_once(
+            lambda: self._create(caller, template, request_id),
+            lambda: self.shelf.known(caller.project_id, request_id),
+            request_id=request_id,
+        )
+
+    async def _create(
+        self, caller: RequestContext, template: JobTemplate, request_id: str
+    ) -> JobTemplate:
         problems = Problems()
         wanted = JobTemplate()
         wanted.CopyFrom(template)

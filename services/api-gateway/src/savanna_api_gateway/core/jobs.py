@@ -14,6 +14,7 @@ from savanna_api_gateway.core.interface import with_interface
 from savanna_api_gateway.core.job_binaries import has_bytes
 from savanna_api_gateway.core.ownership import check_cancelable, check_deletable
 from savanna_api_gateway.core.problems import Problems, Reason, known
+from savanna_api_gateway.core.repeats import made_once
 from savanna_api_gateway.shelf import new_id
 from savanna_kit import errors
 
@@ -74,8 +75,27 @@ class JobWork:
     ) -> Run:
         """Check, ask the plugin, store with its operation.
 
-        A refused request stores nothing.
+        A refused request stores nothing; one that was stored before is not refused.
         """
+
+        async def write() -> Run:
+            wanted = await self._wanted(caller, job, interface_given)
+            return await self._store(
+                pb.CreateJobRequest(
+                    project_id=caller.project_id, job=wanted, request_id=request_id or new_id()
+                )
+            )
+
+        async def before() -> Run:
+            return await self._store(
+                pb.CreateJobRequest(
+                    project_id=caller.project_id, request_id=request_id, known_only=True
+                )
+            )
+
+        return await made_once(write, before, request_id=request_id)
+
+    async def _wanted(self, caller: RequestContext, job: Job, interface_given: bool | None) -> Job:
         problems = Problems()
         parts = await self._parts(caller, job, problems)
         given = bool(job.interface) if interface_given is None else interface_given
@@ -85,9 +105,9 @@ class JobWork:
         wanted.job_template_id = parts.template.id
         wanted.configs.CopyFrom(with_interface(problems, parts.template, job, given=given))
         await self._check(problems, wanted, parts)
-        request = pb.CreateJobRequest(
-            project_id=caller.project_id, job=wanted, request_id=request_id or new_id()
-        )
+        return wanted
+
+    async def _store(self, request: pb.CreateJobRequest) -> Run:
         response = await self._conductor.jobs.CreateJob(request)
         return Run(response.job, response.operation)
 

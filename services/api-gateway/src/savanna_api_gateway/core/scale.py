@@ -13,6 +13,7 @@ from savanna_api_gateway.core import checks, fill, quota
 from savanna_api_gateway.core.clusters import Begun
 from savanna_api_gateway.core.ownership import check_changeable
 from savanna_api_gateway.core.problems import Problems, Reason, known
+from savanna_api_gateway.core.repeats import made_once
 from savanna_api_gateway.core.survey import name_to_ids
 from savanna_api_gateway.core.templates import find_group_templates
 from savanna_api_gateway.core.words import CLUSTER_STATUS
@@ -38,9 +39,6 @@ _LIVING = frozenset(
         cluster_pb2.Instance.STATE_READY,
     )
 )
-
-_NO_REVISION = 2**63 - 1
-"""A revision that no cluster ever has: a scale that asks for it is never stored, only found."""
 
 
 @dataclass(frozen=True)
@@ -88,41 +86,32 @@ class Scaling:
         A refused request changes nothing. One that was stored before is not refused for what it
         has brought about itself: it gives the operation that it made.
         """
-        check_changeable(cluster, caller.project_id, "ClusterResource")
-        try:
-            groups = await self._checked_groups(caller, cluster, change)
-        except (errors.InvalidArgument, errors.FailedPrecondition):
-            begun = await self._begun_before(caller, cluster, "" if validate_only else request_id)
-            if begun is None:
-                raise
-            return begun
-        if validate_only:
-            return Begun(_as_wanted(cluster, groups))
-        request = pb.ScaleClusterRequest(
-            name=pb.OwnedName(project_id=caller.project_id, id=cluster.id),
-            node_groups=groups,
-            revision=cluster.revision,
-            request_id=request_id or new_id(),
-            on_failure=on_failure,
-        )
-        response = await self._conductor.clusters.ScaleCluster(request)
-        return Begun(response.cluster, response.operation)
+        name = pb.OwnedName(project_id=caller.project_id, id=cluster.id)
 
-    async def _begun_before(
-        self, caller: RequestContext, cluster: cluster_pb2.Cluster, request_id: str
-    ) -> Begun | None:
-        """Find what the same request has begun; None when it is new or has no id."""
-        if not request_id:
-            return None
-        request = pb.ScaleClusterRequest(
-            name=pb.OwnedName(project_id=caller.project_id, id=cluster.id),
-            revision=_NO_REVISION,
-            request_id=request_id,
-        )
-        try:
-            response = await self._conductor.clusters.ScaleCluster(request)
-        except (errors.FailedPrecondition, errors.Aborted):
-            return None
+        async def write() -> Begun:
+            check_changeable(cluster, caller.project_id, "ClusterResource")
+            groups = await self._checked_groups(caller, cluster, change)
+            if validate_only:
+                return Begun(_as_wanted(cluster, groups))
+            return await self._store(
+                pb.ScaleClusterRequest(
+                    name=name,
+                    node_groups=groups,
+                    revision=cluster.revision,
+                    request_id=request_id or new_id(),
+                    on_failure=on_failure,
+                )
+            )
+
+        async def before() -> Begun:
+            return await self._store(
+                pb.ScaleClusterRequest(name=name, request_id=request_id, known_only=True)
+            )
+
+        return await made_once(write, before, request_id="" if validate_only else request_id)
+
+    async def _store(self, request: pb.ScaleClusterRequest) -> Begun:
+        response = await self._conductor.clusters.ScaleCluster(request)
         return Begun(response.cluster, response.operation)
 
     async def _checked_groups(

@@ -8,6 +8,7 @@ from savanna.cluster.v1 import template_pb2
 from savanna_api_gateway.core import checks, fill, masks, unsupported
 from savanna_api_gateway.core.ownership import check_changeable, check_deletable
 from savanna_api_gateway.core.problems import Problems, Reason
+from savanna_api_gateway.core.repeats import made_once
 from savanna_api_gateway.core.survey import image_id_of, name_to_ids, network_id_of
 from savanna_kit import errors
 
@@ -70,9 +71,22 @@ class NodeGroupTemplates:
 
         ``given`` names the given fields of the spec.
         """
+        fields = fill.given_in(template.spec) if given is None else given
+        return await made_once(
+            lambda: self._create(caller, template, fields, request_id),
+            lambda: self.shelf.known(caller.project_id, request_id),
+            request_id=request_id,
+        )
+
+    async def _create(
+        self,
+        caller: RequestContext,
+        template: NodeGroupTemplate,
+        fields: frozenset[str],
+        request_id: str,
+    ) -> NodeGroupTemplate:
         wanted = NodeGroupTemplate()
         wanted.CopyFrom(template)
-        fields = fill.given_in(template.spec) if given is None else given
         wanted.spec.CopyFrom(fill.filled_spec(template.spec, fields, None))
         await self._check(caller, wanted)
         try:
@@ -179,6 +193,19 @@ class ClusterTemplates:
     ) -> ClusterTemplate:
         """Fill in from node group templates, check and store."""
         fields = given or fill.given_of(template)
+        return await made_once(
+            lambda: self._create(caller, template, fields, request_id),
+            lambda: self.shelf.known(caller.project_id, request_id),
+            request_id=request_id,
+        )
+
+    async def _create(
+        self,
+        caller: RequestContext,
+        template: ClusterTemplate,
+        fields: fill.Given,
+        request_id: str,
+    ) -> ClusterTemplate:
         wanted = await self._filled(caller, template, fields)
         await self._check(caller, wanted)
         try:
