@@ -585,7 +585,7 @@ class Task(_message.Message):
 
     @_builtins.property
     def failure(self) -> Global___Failure:
-        """Last failure; unset if none."""
+        """Last failure; unset if none, and once the task has succeeded."""
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
