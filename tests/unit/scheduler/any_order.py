@@ -7,7 +7,6 @@ what is in the engines' hands: of nothing that the core believes.
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -17,11 +16,9 @@ from savanna.scheduler.v1 import scheduler_service_pb2 as stream
 from savanna_scheduler.core import events
 from savanna_scheduler.core.policy import Policy
 from savanna_scheduler.core.scheduler import SchedulerCore
+from tests.unit.scheduler.database import Database
 from tests.unit.scheduler.players import Attempt, Player, plan
 from tests.unit.scheduler.stage import Stage
-
-if TYPE_CHECKING:
-    from tests.unit.scheduler.database import Database
 
 Failure = operation_pb2.Failure
 Task = operation_pb2.Task
@@ -90,15 +87,21 @@ class AnyOrder(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stage: Stage = WatchedStage(core=self.core)
+        self.stage: Stage = WatchedStage(self.new_database(), core=self.core)
         self.players: dict[str, Player] = {}
         """By name of the engine, its newest session."""
 
         self.wanted: dict[str, list[TaskSpec]] = {}
+        """By id of the operation."""
+
         self.starts = 0
         self.takeovers = 0
         self.before: tuple[set[str], set[str], set[Attempt]] = (set(), set(), set())
         """Sessions that were connected and drained, and attempts, when it was looked last."""
+
+    def new_database(self) -> Database:
+        """Give what plays the conductor: empty."""
+        return Database()
 
     @property
     def database(self) -> Database:
@@ -123,7 +126,6 @@ class AnyOrder(RuleBasedStateMachine):
     @precondition(lambda self: len(self.wanted) < 5)
     @rule(project=st.sampled_from(PROJECTS), asked=specs)
     def begin(self, project: str, asked: list[dict[str, object]]) -> None:
-        name = f"o{len(self.wanted)}"
         steps: list[TaskSpec] = []
         for number, each in enumerate(asked):
             spec = TaskSpec(key=f"t{number}", kind="run", pool=str(each["pool"]))
@@ -135,14 +137,14 @@ class AnyOrder(RuleBasedStateMachine):
             if steps and each["after"]:
                 spec.needs.append(steps[-1].key)
             steps.append(spec)
-        self.wanted[name] = steps
-        self.database.create(name, project)
+        operation_id = self.database.create(f"o{len(self.wanted)}", project)
+        self.wanted[operation_id] = steps
         self._claim()
 
     @precondition(lambda self: self.wanted)
     @rule(pick=picks)
     def cancel(self, pick: int) -> None:
-        self.database.request_cancel(f"o{pick % len(self.wanted)}")
+        self.database.request_cancel(list(self.wanted)[pick % len(self.wanted)])
         self._claim()
 
     def _claim(self) -> None:

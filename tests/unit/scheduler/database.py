@@ -1,7 +1,8 @@
 """The conductor's rules in memory: what it would say to each commit, without a database.
 
-It is a second, independent reading of ``execution_service.proto``; the real conductor is tested
-against the same scheduler in ``test_service.py``.
+It is a second, independent reading of ``execution_service.proto``; ``stored_database.py`` gives the
+conductor's own code the same front, ``compared.py`` lets both answer, and ``test_service.py`` runs
+the whole of both services.
 """
 
 from __future__ import annotations
@@ -103,8 +104,8 @@ class Database:
 
     def create(
         self, operation_id: str, project_id: str = "p1", *specs: operation_pb2.TaskSpec
-    ) -> None:
-        """Store an operation with its first plan, or with the tasks given."""
+    ) -> str:
+        """Store an operation with its first plan, or with the tasks given; gives its id."""
         message = Operation(
             id=operation_id, project_id=project_id, state=Operation.STATE_PENDING, traceparent="t"
         )
@@ -114,6 +115,7 @@ class Database:
         )
         for spec in specs or (first,):
             self._store(operation_id, spec)
+        return operation_id
 
     def request_cancel(self, operation_id: str) -> None:
         self.operations[operation_id].message.cancel_requested = True
@@ -138,7 +140,8 @@ class Database:
             if not row.owner:
                 row.owner = scheduler_id
                 answer.graphs.append(self._graph(row))
-            elif (
+            # Also of those that are new to the caller: it owns them from now on.
+            if (
                 row.owner == scheduler_id
                 and row.message.cancel_requested
                 and row.message.id not in known_cancels
@@ -225,7 +228,11 @@ class Database:
         lost = change.outcome == Attempt.OUTCOME_LOST
         code = self._end_attempt(scheduler_id, change, fenced=lost)
         if code == Verdict.CODE_APPLIED:
-            self.tasks[change.task_id].state = change.state
+            task = self.tasks[change.task_id]
+            task.state = change.state
+            if not change.HasField("failure"):
+                # What went wrong before is nothing to those who ask how it ended.
+                task.ClearField("failure")
         return code
 
     def _defer(self, scheduler_id: str, change: execution.Defer) -> Verdict.Code.ValueType:

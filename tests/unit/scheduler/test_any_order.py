@@ -9,19 +9,23 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from savanna_conductor.store import dialect
+from savanna_conductor.store.migrate import migrate
 from savanna_scheduler.core.scarce import Scarce
 from savanna_scheduler.core.scheduler import SchedulerCore
 from savanna_scheduler.core.sessions import Session, Sessions
 from tests.unit.scheduler.any_order import AnyOrder
+from tests.unit.scheduler.compared import ComparedDatabase
 
 if TYPE_CHECKING:
     from random import Random
 
     from savanna_scheduler.core.graph import TaskNode
     from savanna_scheduler.core.policy import Policy
+    from tests.unit.scheduler.database import Database
 
 SETTINGS = settings(
-    max_examples=150,
+    max_examples=120,
     stateful_step_count=40,
     deadline=None,
     derandomize=True,
@@ -34,6 +38,19 @@ SETTINGS = settings(
 
 def test_the_core_keeps_its_promises_in_any_order() -> None:
     run_state_machine_as_test(AnyOrder, settings=SETTINGS)
+
+
+def test_the_core_and_the_conductor_keep_their_promises_in_any_order(database_url: str) -> None:
+    engine = dialect.open_engine(database_url, readers=1)
+    migrate(engine)
+    with dialect.for_writing(engine.connect()) as connection:
+
+        class Stored(AnyOrder):
+            def new_database(self) -> Database:
+                return ComparedDatabase(connection)
+
+        run_state_machine_as_test(Stored, settings=settings(SETTINGS, max_examples=12))
+    engine.dispose()
 
 
 class IgnoresEpochs(SchedulerCore):

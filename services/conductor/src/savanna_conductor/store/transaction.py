@@ -195,10 +195,7 @@ class Store:
             raise _unavailable(error) from error
 
     def _write_once(self, functions: Sequence[Write]) -> tuple[list[Any], Transaction]:
-        with (
-            dialect.writing(self._writing_engine) as connection,
-            self._patience.during(connection),
-        ):
+        with dialect.writing(self._writing_engine, self._patience.during) as connection:
             now, head, version = dialect.begin(connection)
             if self._version and version != self._version:
                 raise _changed(version, self._version)
@@ -208,7 +205,7 @@ class Store:
                 results: list[Any] = [functions[0](transaction)]
             else:
                 results = [_in_savepoint(transaction, each) for each in functions]
-            _write_journal(transaction, head)
+            write_journal(transaction, head)
             crashes.here("conductor.commit.before")
             try:
                 dialect.commit(connection, transaction.waiting)
@@ -295,7 +292,7 @@ def _full(error: DBAPIError) -> Unavailable:
     )
 
 
-def _write_journal(transaction: Transaction, head: int) -> None:
+def write_journal(transaction: Transaction, head: int) -> None:
     """Number what was told after ``head``, and have it written with the commit."""
     if not transaction.told:
         return
