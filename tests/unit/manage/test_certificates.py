@@ -110,6 +110,10 @@ def test_an_authority_is_changed_without_cutting_anybody_off(tmp_path: Path) -> 
     assert (holds("ca.pem", "api"), holds("ca.pem", "engine")) == (True, True)
     # Who has the former one alone would refuse the renewed leaf: first all get both.
     assert (holds("former.pem", "api"), holds("former.pem", "engine")) == (True, False)
+    assert certs(str(tmp_path), "--new-authority")[0] == 0
+    # Also when it is changed once more before all have renewed.
+    assert (holds("ca.pem", "api"), holds("ca.pem", "engine")) == (True, True)
+    assert certs(str(tmp_path), "engine")[0] == 0
     newest = (tmp_path / "ca.pem").read_bytes().split(b"-----END CERTIFICATE-----\n")[0]
     (tmp_path / "newest.pem").write_bytes(newest + b"-----END CERTIFICATE-----\n")
     assert (holds("newest.pem", "api"), holds("newest.pem", "engine")) == (False, True)

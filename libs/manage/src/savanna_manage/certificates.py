@@ -81,15 +81,17 @@ def _sign_itself(days: int, now: datetime.datetime) -> Authority:
 
 
 def replace_authority(folder: Path, *, days: int, now: datetime.datetime) -> Authority:
-    """Make a new authority; ``ca.pem`` also holds the former one, so that its leaves are trusted
+    """Make a new authority; ``ca.pem`` also holds the former ones, so that their leaves are trusted
     until they are renewed.
 
     Raises ``CertificateError`` when there is none to replace.
     """
     certificate_file, key_file = folder / "ca.pem", folder / "ca.key"
-    former = _read_authority(certificate_file, key_file, now).certificate
+    _read_authority(certificate_file, key_file, now)
+    known = x509.load_pem_x509_certificates(certificate_file.read_bytes())
+    former = [each for each in known if each.not_valid_after_utc > now]
     authority = _sign_itself(days, now)
-    _write(folder, "ca", authority.key, authority.certificate, former)
+    _write(folder, "ca", authority.key, authority.certificate, *former)
     return authority
 
 

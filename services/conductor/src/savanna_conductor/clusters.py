@@ -110,8 +110,10 @@ def _check_templates(transaction: Transaction, project_id: str, cluster: Cluster
 
 
 def _insert(transaction: Transaction, cluster: Cluster, private_key: bytes) -> None:
+    # What waits is written first: its failure would be another one.
+    connection = transaction.connection
     try:
-        transaction.connection.execute(
+        connection.execute(
             insert(schema.cluster).values(
                 id=cluster.id,
                 project_id=cluster.project_id,

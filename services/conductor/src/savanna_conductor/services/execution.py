@@ -87,6 +87,9 @@ class ExecutionService(stubs.ExecutionServiceServicer):
     async def _measure(
         self, request: messages.CommitRequest, response: messages.CommitResponse
     ) -> None:
+        if not request.changes:
+            # It asks what became of an earlier one, which was measured.
+            return
         codes = Counter(each.code for each in response.verdicts)
         for code, count in codes.items():
             name = messages.Verdict.Code.Name(code).removeprefix("CODE_").lower()

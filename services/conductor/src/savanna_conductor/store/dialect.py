@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import URL, Engine, create_engine, event, make_url, text
@@ -15,11 +15,13 @@ from savanna_conductor.store import driver
 from savanna_kit.errors import InvalidArgument
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from sqlalchemy import Connection
 
     Statement = tuple[str, Sequence[object]]
+    Watched = Callable[[Connection], AbstractContextManager[object]]
 
 _BUSY_MILLISECONDS = 30_000
 _IDLE_MILLISECONDS = 3_000
@@ -158,13 +160,13 @@ def become_writer(connection: Connection) -> int:
 
 
 @contextmanager
-def writing(engine: Engine) -> Iterator[Connection]:
+def writing(engine: Engine, watched: Watched = nullcontext) -> Iterator[Connection]:
     """Open a connection for one transaction from ``begin`` to ``commit``; what is not committed at
-    the end is taken back.
+    the end is taken back, under watch as all the rest.
 
     On PostgreSQL begin and commit are statements like all others, so that they travel with them.
     """
-    with for_writing(engine.connect()) as connection:
+    with for_writing(engine.connect()) as connection, watched(connection):
         try:
             yield connection
         except BaseException:
@@ -182,7 +184,8 @@ def begin(connection: Connection) -> tuple[int, int, str]:
         return now(connection), head, version
     # The last statement sees what was stored before the lock was had: each has its own snapshot.
     asked = (
-        f"BEGIN; SELECT pg_advisory_xact_lock({_WRITER}); "
+        "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; "
+        f"SELECT pg_advisory_xact_lock({_WRITER}); "
         f"SELECT ({_CLOCK}), ({_HEAD}), ({_VERSION})"
     )
     time_of_database, head, version = driver.read(connection, asked)[0]

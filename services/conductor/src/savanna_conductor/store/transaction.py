@@ -195,10 +195,7 @@ class Store:
             raise _unavailable(error) from error
 
     def _write_once(self, functions: Sequence[Write]) -> tuple[list[Any], Transaction]:
-        with (
-            dialect.writing(self._writing_engine) as connection,
-            self._patience.during(connection),
-        ):
+        with dialect.writing(self._writing_engine, self._patience.during) as connection:
             now, head, version = dialect.begin(connection)
             if self._version and version != self._version:
                 raise _changed(version, self._version)
