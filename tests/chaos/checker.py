@@ -186,21 +186,28 @@ def _ends(history: History) -> Iterator[str]:
         name = f"{goal} of {operation.cluster_name} ({operation.id})"
         if operation.state not in _ENDED:
             yield f"{name} is {state}"
-        elif operation.state not in wanted.get(operation.id, _ENDED) and not _is_quarantined(
+        elif operation.state not in wanted.get(operation.id, _ENDED) and not is_quarantined(
             operation
         ):
             yield f"{name} ended {state}: {operation.failure.reason} {operation.failure.message}"
 
 
-def _is_quarantined(operation: Operation) -> bool:
+def is_quarantined(operation: Operation) -> bool:
     """Say whether it was given up because three engines died with the same task in their hands:
-    that is how it is meant to end."""
-    return operation.state == Operation.STATE_FAILED and operation.failure.reason == "QUARANTINED"
+    that is how it is meant to end.
+
+    On the way back the same may happen to the removal of a server, which is told beside it.
+    """
+    failure = operation.failure
+    given_up = failure.reason == "QUARANTINED" or (
+        failure.reason == "RESIDUE" and "3 engines were lost while they did it" in failure.message
+    )
+    return operation.state == Operation.STATE_FAILED and given_up
 
 
 def quarantined(operations: Sequence[Operation]) -> int:
     """Count the operations that were given up because of that."""
-    return sum(_is_quarantined(each) for each in operations)
+    return sum(is_quarantined(each) for each in operations)
 
 
 def _orphans(history: History) -> Iterator[str]:

@@ -19,6 +19,7 @@ from savanna_client.outage import Outage
 from savanna_kit import errors
 from savanna_pluginkit.conformance import set_config
 from savanna_pluginkit.conformance.example import config_value
+from tests.chaos.checker import is_quarantined
 from tests.chaos.history import Promise
 from tests.e2e.user import fake_cluster
 
@@ -187,7 +188,9 @@ class User:
     async def _run_job(self, name: str) -> None:
         message = f"said by {uuid.uuid4()}"
         answer = await self._begin_job(name, message)
-        await self._ended(answer.operation)
+        ended = await self._ended(answer.operation)
+        if is_quarantined(ended):
+            return
         request = jobs.ReadJobOutputRequest(id=answer.job.id)
         output = await insist(lambda: self._client.jobs.ReadJobOutput(request))
         if output.job.state != Job.STATE_SUCCEEDED or output.data.count(message.encode()) != 1:
