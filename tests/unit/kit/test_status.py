@@ -24,3 +24,9 @@ def test_a_stream_that_a_proxy_cuts_is_a_lost_connection() -> None:
 def test_a_fault_of_a_server_stays_one() -> None:
     error = status.from_rpc_error(failed(grpc.StatusCode.INTERNAL, "Failed to serialize response!"))
     assert type(error) is errors.Internal
+
+
+def test_a_server_that_ended_while_it_was_called_is_away() -> None:
+    error = status.from_rpc_error(failed(grpc.StatusCode.CANCELLED, "CANCELLED"))
+    assert type(error) is errors.Unavailable
+    assert error.message == "the service ended while it was called: ask again"

@@ -63,7 +63,7 @@ class RetryPolicy:
             "initialBackoff": f"{self.initial_seconds}s",
             "maxBackoff": f"{self.max_seconds}s",
             "backoffMultiplier": 2,
-            "retryableStatusCodes": ["UNAVAILABLE"],
+            "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
         }
         return json.dumps({"methodConfig": [{"name": names, "retryPolicy": policy}]})
 

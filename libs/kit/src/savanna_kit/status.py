@@ -75,8 +75,14 @@ def to_status(error: errors.SavannaError) -> grpc.Status:
 
 def from_rpc_error(failure: grpc.RpcError) -> errors.SavannaError:
     """Give the error that a failed call, awaited or not, stands for; unknown ones become
-    ``Internal``."""
+    ``Internal``.
+
+    A call that the caller gives up fails in another way: one that is told as cancelled met a server
+    that was ending.
+    """
     code = failure.code()
+    if code == grpc.StatusCode.CANCELLED:
+        return errors.Unavailable("the service ended while it was called: ask again")
     kind = _CLASSES.get(code, errors.Internal)
     if kind is errors.Internal and _CUT in (failure.details() or ""):
         kind = errors.Unavailable

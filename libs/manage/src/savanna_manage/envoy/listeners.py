@@ -147,8 +147,9 @@ def _route(route: Route, cluster: str, kind: Kind) -> dict[str, Any]:
     if route.again is Again.NEVER:
         action["retry_policy"] = {"num_retries": 0}
     elif route.again is Again.ALWAYS:
-        answers = "retriable-status-codes" if kind.is_http else "unavailable"
-        policy = action["retry_policy"] = _retries((*_UNSENT, "reset", answers))
+        # A server of gRPC that ends cancels what comes in at that moment.
+        answers = ("retriable-status-codes",) if kind.is_http else ("unavailable", "cancelled")
+        policy = action["retry_policy"] = _retries((*_UNSENT, "reset", *answers))
         if kind.is_http:
             policy["retriable_status_codes"] = _NO_ANSWER
         if route.try_seconds is not None:
