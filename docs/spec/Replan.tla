@@ -145,7 +145,7 @@ PlanHandedOut(p) ==
     /\ answered' = (answered \/ wish = "known")
     /\ UNCHANGED <<step, unwanted, instance, cloud, wish, ending, outcome, budget>>
 
-(* steps/plan.py, PlanStep.plan; planner/plan.py, decide; queries.py, plan_facts: one snapshot *)
+(* steps/plan.py, PlanStep.plan; planner/plan.py, decide; plan_facts.py, read: one snapshot *)
 PlanReads(p) ==
     /\ plan[p] = Reading
     /\ plan' = [plan EXCEPT ![p] = IF IsDue THEN Retreat ELSE Grow]

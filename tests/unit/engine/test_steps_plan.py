@@ -185,6 +185,8 @@ async def test_a_plugin_that_dies_in_the_middle_of_a_plan_is_asked_again(
 
         plugin.may_answer.set()
         async with served(plugin, tmp_path):
+            # Until it is found again the plan is put off, as the one before was.
+            await channel.channel_ready()
             assert (await planning.plan(epoch=2)).succeeded.spawn
 
 
