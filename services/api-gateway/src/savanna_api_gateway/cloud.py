@@ -113,7 +113,7 @@ class Cloud:
             while waiting or asked:
                 if waiting:
                     address = waiting.pop(0)
-                    asked[asyncio.ensure_future(_asked(ask, self._stubs[address]))] = address
+                    asked[asyncio.ensure_future(ask(self._stubs[address]))] = address
                 done, _ = await asyncio.wait(
                     asked,
                     timeout=patience if waiting else None,
@@ -146,7 +146,3 @@ def _nobody(what: str, reasons: Sequence[str]) -> errors.Unavailable:
         reason="CLOUD_UNAVAILABLE",
         retry_after=1.0,
     )
-
-
-async def _asked(ask: Callable[[Stub], Awaitable[T]], stub: Stub) -> T:
-    return await ask(stub)

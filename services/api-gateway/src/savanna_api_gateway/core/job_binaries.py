@@ -13,7 +13,7 @@ from savanna.job.v1 import job_pb2
 from savanna_api_gateway.core import checks, masks
 from savanna_api_gateway.core.ownership import check_changeable, check_deletable
 from savanna_api_gateway.core.problems import Problems, Reason
-from savanna_api_gateway.core.repeats import made_once
+from savanna_api_gateway.core.repeats import item_made_once
 from savanna_api_gateway.core.templates import in_use, taken
 from savanna_api_gateway.shelf import is_uuid, new_id
 from savanna_kit import errors, status
@@ -53,9 +53,10 @@ class JobBinaries:
 
         Without a URL the bytes are to be uploaded.
         """
-        return await made_once(
+        return await item_made_once(
+            self.shelf,
+            caller,
             lambda: self._create(caller, binary, request_id),
-            lambda: self.shelf.known(caller.project_id, request_id),
             request_id=request_id,
         )
 

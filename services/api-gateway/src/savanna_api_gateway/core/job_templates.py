@@ -10,7 +10,7 @@ from savanna_api_gateway.core import checks, masks
 from savanna_api_gateway.core.interface import check_interface
 from savanna_api_gateway.core.ownership import check_changeable, check_deletable
 from savanna_api_gateway.core.problems import Problems, Reason
-from savanna_api_gateway.core.repeats import made_once
+from savanna_api_gateway.core.repeats import item_made_once
 from savanna_api_gateway.core.templates import in_use, taken
 from savanna_api_gateway.shelf import new_id
 from savanna_kit import errors
@@ -64,9 +64,10 @@ class JobTemplates:
 
         Job binaries may be named by id or name.
         """
-        return await made_once(
+        return await item_made_once(
+            self.shelf,
+            caller,
             lambda: self._create(caller, template, request_id),
-            lambda: self.shelf.known(caller.project_id, request_id),
             request_id=request_id,
         )
 

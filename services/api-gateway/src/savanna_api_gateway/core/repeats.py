@@ -9,6 +9,9 @@ from savanna_kit import errors
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from savanna_api_gateway.shelf import M, Shelf
+    from savanna_kit.context import RequestContext
+
     T = TypeVar("T")
 
 
@@ -31,3 +34,16 @@ async def made_once(
         except errors.NotFound:
             pass
         raise
+
+
+async def item_made_once(
+    shelf: Shelf[M],
+    caller: RequestContext,
+    write: Callable[[], Awaitable[M]],
+    *,
+    request_id: str,
+) -> M:
+    """Do the same for an item of the catalog."""
+    return await made_once(
+        write, lambda: shelf.known(caller.project_id, request_id), request_id=request_id
+    )

@@ -8,7 +8,7 @@ from savanna.cluster.v1 import template_pb2
 from savanna_api_gateway.core import checks, fill, masks, unsupported
 from savanna_api_gateway.core.ownership import check_changeable, check_deletable
 from savanna_api_gateway.core.problems import Problems, Reason
-from savanna_api_gateway.core.repeats import made_once
+from savanna_api_gateway.core.repeats import item_made_once
 from savanna_api_gateway.core.survey import image_id_of, name_to_ids, network_id_of
 from savanna_kit import errors
 
@@ -72,9 +72,10 @@ class NodeGroupTemplates:
         ``given`` names the given fields of the spec.
         """
         fields = fill.given_in(template.spec) if given is None else given
-        return await made_once(
+        return await item_made_once(
+            self.shelf,
+            caller,
             lambda: self._create(caller, template, fields, request_id),
-            lambda: self.shelf.known(caller.project_id, request_id),
             request_id=request_id,
         )
 
@@ -193,9 +194,10 @@ class ClusterTemplates:
     ) -> ClusterTemplate:
         """Fill in from node group templates, check and store."""
         fields = given or fill.given_of(template)
-        return await made_once(
+        return await item_made_once(
+            self.shelf,
+            caller,
             lambda: self._create(caller, template, fields, request_id),
-            lambda: self.shelf.known(caller.project_id, request_id),
             request_id=request_id,
         )
 
