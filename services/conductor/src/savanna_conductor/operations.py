@@ -10,7 +10,7 @@ from savanna.cluster.v1 import cluster_pb2
 from savanna.conductor.v1 import execution_service_pb2
 from savanna.engine.v1 import step_pb2
 from savanna.operation.v1 import operation_pb2
-from savanna_conductor import convert, ids, jobs, references, requests, states, telling
+from savanna_conductor import convert, ids, jobs, queries, references, requests, states, telling
 from savanna_conductor.store import arrays, schema
 from savanna_conductor.task_rows import NewTasks
 
@@ -36,7 +36,6 @@ _OPEN = (
     .where(schema.operation.c.cluster_id == bindparam("id"), schema.operation.c.state.in_(OPEN))
     .order_by(schema.operation.c.created)
 )
-_CLUSTER = select(schema.cluster).where(schema.cluster.c.id == bindparam("id"))
 _OPEN_TASKS = (
     select(schema.task.c.id, schema.task.c.spec)
     .where(
@@ -177,7 +176,7 @@ def _ran_jobs(transaction: Transaction, operation: Operation) -> bool:
 
 def _end_transient(transaction: Transaction, cluster_id: str) -> None:
     """Delete a cluster that was wanted for its jobs alone, once the last has ended."""
-    row = cluster_row(transaction, cluster_id)
+    row = queries.cluster_row(transaction.connection, cluster_id)
     if row is None or row.state != Cluster.STATE_ACTIVE or row.is_protected:
         return
     transient = Cluster.FromString(row.body).is_transient
@@ -236,7 +235,7 @@ def _skip_open_tasks(transaction: Transaction, operation: Operation) -> None:
 def _end_change(
     transaction: Transaction, operation: Operation, final_state: Cluster.State.ValueType
 ) -> None:
-    row = cluster_row(transaction, operation.cluster_id)
+    row = queries.cluster_row(transaction.connection, operation.cluster_id)
     if row is None:
         return
     if operation.goal == Operation.GOAL_DELETE and operation.state == Operation.STATE_SUCCEEDED:
@@ -252,11 +251,6 @@ def _end_change(
     arrays.update_by_ids(transaction, schema.cluster, [operation.cluster_id], values)
     if state != row.state:
         telling.cluster_changed(transaction, operation, state, description)
-
-
-def cluster_row(transaction: Transaction, cluster_id: str) -> Row[Any] | None:
-    """Read a cluster as it is stored; None when it is gone."""
-    return transaction.connection.execute(_CLUSTER, {"id": cluster_id}).one_or_none()
 
 
 def _description(operation: Operation) -> str:
@@ -332,7 +326,7 @@ def _release_held(transaction: Transaction, cluster_id: str) -> None:
     ]
     if not free:
         return
-    cluster = cluster_row(transaction, cluster_id)
+    cluster = queries.cluster_row(transaction.connection, cluster_id)
     hopeless = cluster is None or cluster.state == Cluster.STATE_ERROR
     for operation in free:
         if hopeless and operation.goal == Operation.GOAL_RUN_JOB:

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 Response = facts_service_pb2.GetPlanFactsResponse
 
 _TASK = schema.task
-_CLUSTER = select(schema.cluster).where(schema.cluster.c.id == bindparam("id"))
 _SUMMARIES = (
     select(_TASK.c.spec, _TASK.c.state, _TASK.c.failure, _TASK.c.ended, _TASK.c.epoch)
     .where(_TASK.c.operation_id == bindparam("id"))
@@ -36,10 +35,10 @@ def read(connection: Connection, operation_id: str) -> Response:
         operation=convert.operation(row), deployment_id=queries.deployment_id(connection)
     )
     answer.now_time.FromMicroseconds(dialect.now(connection))
-    clusters = connection.execute(_CLUSTER, {"id": row.cluster_id}).all()
-    if not clusters:
+    cluster = queries.cluster_row(connection, row.cluster_id)
+    if cluster is None:
         raise ownership.missing("cluster", row.cluster_id)
-    answer.cluster.CopyFrom(queries.with_instances(connection, clusters, hidden=True)[0])
+    answer.cluster.CopyFrom(queries.with_instances(connection, [cluster], hidden=True)[0])
     _add_summaries(connection, answer)
     return answer
 

@@ -36,6 +36,7 @@ _COUNTED = {
 _IDS: BindParameter[str] = bindparam("ids", expanding=True)
 _CLUSTERS = select(schema.cluster).where(schema.cluster.c.id.in_(_IDS))
 _INSTANCES = select(schema.instance).where(schema.instance.c.cluster_id.in_(_IDS))
+_CLUSTER = select(schema.cluster).where(schema.cluster.c.id == bindparam("id"))
 _OPERATION = select(schema.operation).where(schema.operation.c.id == bindparam("id"))
 _COUNTS = (
     select(schema.task.c.operation_id, schema.task.c.state, func.count())
@@ -185,6 +186,11 @@ def operation_row(connection: Connection, operation_id: str) -> Row[Any]:
     if row is None:
         raise ownership.missing("operation", operation_id)
     return row
+
+
+def cluster_row(connection: Connection, cluster_id: str) -> Row[Any] | None:
+    """Read a cluster as it is stored; None when it is gone."""
+    return connection.execute(_CLUSTER, {"id": cluster_id}).one_or_none()
 
 
 def own_operation(

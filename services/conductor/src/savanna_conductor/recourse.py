@@ -112,7 +112,7 @@ def _is_launch(operation: Operation) -> bool:
 
 def _free_cluster(transaction: Transaction, failed: Operation) -> Row[Any]:
     """Read the cluster of an operation; it must be there and free for another change."""
-    row = operations.cluster_row(transaction, failed.cluster_id)
+    row = queries.cluster_row(transaction.connection, failed.cluster_id)
     if row is None:
         raise _refusal(f"cluster '{failed.cluster_name}' is gone: create it again", "CLUSTER_GONE")
     if row.operation_id:
