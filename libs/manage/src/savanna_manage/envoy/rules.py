@@ -75,12 +75,19 @@ def mistakes_of(mesh: Mesh) -> list[Mistake]:
     ]
 
 
-def _named_listeners(mesh: Mesh, found: list[Entry]) -> Iterator[Mistake]:
-    """Find listeners at names: Envoy looks names of servers up, but listens at addresses alone."""
-    wanted = [((*each.place, "listen"), each.service.listen) for each in found]
+def _listeners(mesh: Mesh, found: list[Entry]) -> list[tuple[Place, Address]]:
+    """List where Envoy shall listen, each with the place where that is written."""
+    wanted: list[tuple[Place, Address]] = [
+        ((*each.place, "listen"), each.service.listen) for each in found
+    ]
     if mesh.admin is not None:
         wanted.append((("admin",), mesh.admin))
-    for place, address in wanted:
+    return wanted
+
+
+def _named_listeners(mesh: Mesh, found: list[Entry]) -> Iterator[Mistake]:
+    """Find listeners at names: Envoy looks names of servers up, but listens at addresses alone."""
+    for place, address in _listeners(mesh, found):
         if address.is_name:
             yield Mistake(
                 place,
@@ -93,10 +100,7 @@ def _clashes(mesh: Mesh, found: list[Entry]) -> Iterator[Mistake]:
     """Find addresses that two want to have."""
     listening: list[tuple[Address, str]] = []
     serving: dict[Address, str] = {}
-    wanted = [((*each.place, "listen"), each.service.listen) for each in found]
-    if mesh.admin is not None:
-        wanted.append((("admin",), mesh.admin))
-    for place, address in wanted:
+    for place, address in _listeners(mesh, found):
         for other, name in listening:
             if address.clashes(other):
                 yield Mistake(place, f"{address} is taken by '{name}': give another port")
