@@ -59,20 +59,22 @@ class Ledger:
         """Begin the next commit; None while one is under way or nothing is decided."""
         if self._under_way or not (self._decided or self._parts):
             return None
-        if self._parts:
-            self._under_way = self._parts.popleft()
-            self._number += 1
-            return self._commit()
+        self._under_way = self._parts.popleft() if self._parts else self._gathered()
+        self._number += 1
+        return self._commit()
+
+    def _gathered(self) -> list[Decision]:
+        """Take what was decided, as much as one commit holds."""
+        gathered: list[Decision] = []
         size = 0
         while self._decided:
             first = self._decided[0]
-            full = len(self._under_way) >= self._most_changes or size >= self._most_bytes
+            full = len(gathered) >= self._most_changes or size >= self._most_bytes
             if full and not first.joined:
                 break
             size += first.change.ByteSize()
-            self._under_way.append(self._decided.popleft())
-        self._number += 1
-        return self._commit()
+            gathered.append(self._decided.popleft())
+        return gathered
 
     def same_commit(self, number: int) -> events.Commit | None:
         """Give the commit under way once more: whether it was stored is not known."""
