@@ -555,6 +555,7 @@ class Task(_message.Message):
     START_TIME_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
     POSITION_FIELD_NUMBER: _builtins.int
+    INTERRUPTIONS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """UUID."""
     operation_id: _builtins.str
@@ -571,6 +572,8 @@ class Task(_message.Message):
     """Engines that were lost while they had it."""
     position: _builtins.int
     """Place among the tasks of its operation, in the order in which they were stored; set when it is read."""
+    interruptions: _builtins.int
+    """How often all of Savanna ended at once while it was in the hands of an engine, where that is one process."""
     @_builtins.property
     def spec(self) -> Global___TaskSpec:
         """What was asked for."""
@@ -617,10 +620,11 @@ class Task(_message.Message):
         start_time: _timestamp_pb2.Timestamp | None = ...,
         end_time: _timestamp_pb2.Timestamp | None = ...,
         position: _builtins.int = ...,
+        interruptions: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "failure", b"failure", "not_before_time", b"not_before_time", "spec", b"spec", "start_time", b"start_time", "waiting_since_time", b"waiting_since_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "epoch", b"epoch", "failed_attempts", b"failed_attempts", "failure", b"failure", "id", b"id", "lost_attempts", b"lost_attempts", "not_before_time", b"not_before_time", "operation_id", b"operation_id", "position", b"position", "session_id", b"session_id", "spec", b"spec", "start_time", b"start_time", "state", b"state", "waiting_since_time", b"waiting_since_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "epoch", b"epoch", "failed_attempts", b"failed_attempts", "failure", b"failure", "id", b"id", "interruptions", b"interruptions", "lost_attempts", b"lost_attempts", "not_before_time", b"not_before_time", "operation_id", b"operation_id", "position", b"position", "session_id", b"session_id", "spec", b"spec", "start_time", b"start_time", "state", b"state", "waiting_since_time", b"waiting_since_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -650,6 +654,8 @@ class Attempt(_message.Message):
         """Its engine was lost."""
         OUTCOME_CANCELLED: Attempt._Outcome.ValueType  # 5
         """It was stopped by wish."""
+        OUTCOME_INTERRUPTED: Attempt._Outcome.ValueType  # 6
+        """All of Savanna ended at once while it ran, its engine among the rest; that alone says little of the task."""
 
     class Outcome(_Outcome, metaclass=_OutcomeEnumTypeWrapper):
         """How a try ended."""
@@ -666,6 +672,8 @@ class Attempt(_message.Message):
     """Its engine was lost."""
     OUTCOME_CANCELLED: Attempt.Outcome.ValueType  # 5
     """It was stopped by wish."""
+    OUTCOME_INTERRUPTED: Attempt.Outcome.ValueType  # 6
+    """All of Savanna ended at once while it ran, its engine among the rest; that alone says little of the task."""
 
     EPOCH_FIELD_NUMBER: _builtins.int
     ENGINE_ID_FIELD_NUMBER: _builtins.int
