@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
@@ -13,7 +13,7 @@ from savanna.operation.v1.operation_pb2 import JournalEntry, Operation
 from tests.chaos.history import by_task
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
     from tests.chaos.history import Attempt, History, Run
 
@@ -21,6 +21,12 @@ Entry = JournalEntry
 WAKING = 2.0
 """Seconds in which a process that was frozen must have told its attempts to stop: what they do
 until then is refused by hosts and database, which is checked there."""
+
+LOSSES = {Told.OUTCOME_LOST: 3, Told.OUTCOME_INTERRUPTED: 10}
+"""A task may be given up once so many of its attempts ended so."""
+
+GIVEN_UP = 0.02
+"""The share of operations that may be given up: engines die of the adversary, not of tasks."""
 
 JOB_KEY = "run"
 """Name of the program of a job among the commands on a host."""
@@ -62,6 +68,7 @@ def violations(history: History) -> list[Violation]:
         (Fault.TWO_OWNERS, _two_runs),
         (Fault.REQUEST, _requests),
         (Fault.END, _ends),
+        (Fault.END, _given_up_too_often),
         (Fault.ORPHAN, _orphans),
         (Fault.LOGGED, _logged),
     ):
@@ -180,34 +187,53 @@ def _requests(history: History) -> Iterator[str]:
 def _ends(history: History) -> Iterator[str]:
     """Every operation has ended, and as it should."""
     wanted = {each.operation: each.wanted for each in history.promises}
+    lethal = _lethal(history)
     for operation in history.operations.values():
         state = Operation.State.Name(operation.state)
         goal = Operation.Goal.Name(operation.goal)
         name = f"{goal} of {operation.cluster_name} ({operation.id})"
         if operation.state not in _ENDED:
             yield f"{name} is {state}"
-        elif operation.state not in wanted.get(operation.id, _ENDED) and not is_quarantined(
-            operation
-        ):
+        elif is_given_up(operation):
+            if operation.id not in lethal:
+                yield f"{name} was given up, though no task of it was lost often enough"
+        elif operation.state not in wanted.get(operation.id, _ENDED):
             yield f"{name} ended {state}: {operation.failure.reason} {operation.failure.message}"
 
 
-def is_quarantined(operation: Operation) -> bool:
-    """Say whether it was given up because three engines died with the same task in their hands:
-    that is how it is meant to end.
+def _lethal(history: History) -> set[str]:
+    """Name the operations with a task that was lost so often that it may be given up."""
+    ends = Counter(
+        (each.operation_id, each.task_id, each.outcome)
+        for each in history.journal
+        if each.outcome in LOSSES
+    )
+    return {
+        operation for (operation, _, outcome), number in ends.items() if number >= LOSSES[outcome]
+    }
+
+
+def _given_up_too_often(history: History) -> Iterator[str]:
+    """Hardly any operation is given up."""
+    operations = history.operations.values()
+    number, most = given_up(operations), max(1, int(GIVEN_UP * len(operations)))
+    if number > most:
+        yield f"{number} of {len(operations)} operations were given up, {most} are the most"
+
+
+def is_given_up(operation: Operation) -> bool:
+    """Say whether it says that it was given up because of a task that died with its engine, again
+    and again.
 
     On the way back the same may happen to the removal of a server, which is told beside it.
     """
-    failure = operation.failure
-    given_up = failure.reason == "QUARANTINED" or (
-        failure.reason == "RESIDUE" and "3 engines were lost while they did it" in failure.message
-    )
-    return operation.state == Operation.STATE_FAILED and given_up
+    reasons = ("QUARANTINED", "RESIDUE")
+    return operation.state == Operation.STATE_FAILED and operation.failure.reason in reasons
 
 
-def quarantined(operations: Sequence[Operation]) -> int:
+def given_up(operations: Iterable[Operation]) -> int:
     """Count the operations that were given up because of that."""
-    return sum(is_quarantined(each) for each in operations)
+    return sum(is_given_up(each) for each in operations)
 
 
 def _orphans(history: History) -> Iterator[str]:

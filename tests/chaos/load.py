@@ -19,7 +19,7 @@ from savanna_client.outage import Outage
 from savanna_kit import errors
 from savanna_pluginkit.conformance import set_config
 from savanna_pluginkit.conformance.example import config_value
-from tests.chaos.checker import is_quarantined
+from tests.chaos.checker import is_given_up
 from tests.chaos.history import Promise
 from tests.e2e.user import fake_cluster
 
@@ -56,7 +56,7 @@ class Crowd:
         *,
         users: int,
         nodes: int,
-        lease: float,
+        delays: Sequence[int],
         servers: Callable[[str], Awaitable[Sequence[str]]],
     ) -> None:
         self.promises: dict[str, Promise] = {}
@@ -65,9 +65,8 @@ class Crowd:
         self.nodes = nodes
         """Most workers of a cluster."""
 
-        self.delays = (0, 0, 200, 500, 1500, int(1500 * lease))
-        """Milliseconds that a step may take: some are longer than a lease, and outlive their
-        engine."""
+        self.delays = delays
+        """Milliseconds that a step may take."""
 
         self.servers = servers
         self._clients = clients
@@ -189,7 +188,7 @@ class User:
         message = f"said by {uuid.uuid4()}"
         answer = await self._begin_job(name, message)
         ended = await self._ended(answer.operation)
-        if is_quarantined(ended):
+        if is_given_up(ended):
             return
         request = jobs.ReadJobOutputRequest(id=answer.job.id)
         output = await insist(lambda: self._client.jobs.ReadJobOutput(request))

@@ -32,6 +32,12 @@ class ChaosPlan(MeshPlan):
     plugins: tuple[str, ...] = ("fake",)
 
     @property
+    def delays(self) -> Sequence[int]:
+        """Give the milliseconds that a step may take: some are longer than a lease, and outlive
+        their engine."""
+        return (0, 0, 200, 500, 1500, int(1500 * self.lease))
+
+    @property
     def attempt_log(self) -> str:
         """Say where engines tell of their attempts."""
         return str(self.folder / "attempts.log")
@@ -58,6 +64,11 @@ class ChaosPlan(MeshPlan):
 @dataclass(frozen=True)
 class AlonePlan(ChaosPlan):
     """``savanna-all`` on SQLite; the simulated cloud is another process, as clouds are."""
+
+    @property
+    def delays(self) -> Sequence[int]:
+        """Give milliseconds that leave a step a chance to be done between two deaths of all."""
+        return (0, 0, 200, 500, int(500 * self.pause))
 
     def names(self) -> list[str]:
         """List the processes, in the order in which they are started."""

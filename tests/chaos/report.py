@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from savanna.operation.v1.operation_pb2 import Operation
 from savanna_kit.crashes import POINTS
-from tests.chaos.checker import Fault, quarantined
+from tests.chaos.checker import Fault, given_up
 
 if TYPE_CHECKING:
     from tests.chaos.recovery import Sample
@@ -54,7 +54,7 @@ class Total:
         self._counts["kills"] += outcome.kills
         self._counts["attempts"] += outcome.attempts
         self._counts["commands on hosts"] += outcome.runs
-        self._counts["operations given up, as three engines died of one task"] += quarantined(
+        self._counts["operations given up, as one task was lost again and again"] += given_up(
             outcome.operations
         )
         for each in outcome.operations:

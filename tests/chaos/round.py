@@ -133,7 +133,7 @@ class _Round:
                 self._seed,
                 users=users,
                 nodes=nodes,
-                lease=self._plan.lease,
+                delays=self._plan.delays,
                 servers=self._cloud.servers,
             )
             battle = Battle(

@@ -31,7 +31,7 @@ class Pace:
 
 PACES = {"postgresql": Pace(lease=6.0, pause=2.0), "sqlite": Pace(lease=6.0, pause=2.0)}
 """One process alone goes on as soon as it serves again, whatever leases its last life had. But it
-must live long enough to do something: else each step loses three engines, and all is given up."""
+must live long enough to do something: else each step dies with it ten times, and is given up."""
 
 
 async def one_round(

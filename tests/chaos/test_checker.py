@@ -164,6 +164,35 @@ def _ends_wrongly(history: History) -> None:
     history.operations["o1"].state = Operation.STATE_FAILED
 
 
+def _given_up_after_one_loss(history: History) -> None:
+    operation = history.operations["o1"]
+    operation.state = Operation.STATE_FAILED
+    operation.failure.reason = "QUARANTINED"
+
+
+def _given_up_again_and_again(history: History) -> None:
+    for number in range(3):
+        _give_up(history, f"o{number + 1}")
+
+
+def _give_up(history: History, name: str) -> None:
+    """Have an operation end as it should when three engines died of one task."""
+    failed = Operation(id=name, cluster_name="c1", state=Operation.STATE_FAILED)
+    failed.failure.reason = "QUARANTINED"
+    history.operations[name] = failed
+    last = history.journal[-1].sequence
+    for number in range(1, 4):
+        lost = entry(
+            last + number,
+            Entry.KIND_TASK_RETRIED,
+            task=f"t of {name}",
+            epoch=number,
+            outcome=Told.OUTCOME_LOST,
+        )
+        lost.operation_id = name
+        history.journal.append(lost)
+
+
 def _leaves_a_server(history: History) -> None:
     history.left = ["c1-worker-1"]
 
@@ -201,6 +230,8 @@ WRONG: dict[Callable[[History], None], Fault] = {
     _acknowledged_and_unknown: Fault.REQUEST,
     _never_ends: Fault.END,
     _ends_wrongly: Fault.END,
+    _given_up_after_one_loss: Fault.END,
+    _given_up_again_and_again: Fault.END,
     _leaves_a_server: Fault.ORPHAN,
     _a_user_complains: Fault.LOST,
     _a_process_broke: Fault.LOGGED,
@@ -212,6 +243,12 @@ def test_what_is_wrong_is_found(harm: Callable[[History], None]) -> None:
     history = right()
     harm(history)
     assert WRONG[harm] in {each.fault for each in violations(history)}
+
+
+def test_an_operation_may_be_given_up_when_three_engines_died_of_one_task() -> None:
+    history = right()
+    _give_up(history, "o2")
+    assert violations(history) == []
 
 
 def test_an_attempt_that_was_frozen_may_stop_when_it_wakes() -> None:

@@ -89,6 +89,13 @@ def test_a_lost_engine_is_told_and_not_yet_is_not(tell: Teller) -> None:
     assert [each.text for each in tell.told] == ["boot: its engine was lost, trying elsewhere"]
 
 
+def test_a_death_of_the_whole_service_is_told_as_what_it_was(tell: Teller) -> None:
+    tell.task(0.0, CREATED, "boot/a")
+    tell.task(1.0, ASSIGNED, "boot/a")
+    tell.task(3.0, RETRIED, "boot/a", outcome=Attempt.OUTCOME_INTERRUPTED)
+    assert [each.text for each in tell.told] == ["boot: Savanna ended meanwhile, trying again"]
+
+
 def test_a_host_shows_the_step_that_it_is_at(tell: Teller) -> None:
     for title in ("boot", "start"):
         tell.task(0.0, CREATED, f"{title}/a")

@@ -174,3 +174,35 @@ def test_the_welcome_says_when_to_beat_and_when_to_stop() -> None:
     engine = Stage().engine()
     assert engine.welcome.beat_interval.ToMilliseconds() == 1000
     assert engine.welcome.self_fence.ToMilliseconds() == 4000
+
+
+def test_a_task_that_savanna_died_with_is_done_again_and_again_but_not_for_ever() -> None:
+    stage = Stage(policy=Policy())
+    engine = stage.begin(step("a"), step("next", "a"))
+    for number in range(1, 11):
+        # All in one process, started anew after its death: its tasks were put back.
+        stage.database.release(f"s{number}")
+        task = stage.database.task("a")
+        task.state, task.interruptions = operation_pb2.Task.STATE_PENDING, number
+        stage = Stage(policy=Policy(), database=stage.database, scheduler_id=f"s{number + 1}")
+        engine = stage.engine(f"e{number + 1}")
+        stage.claim()
+        assert ("a" in engine.running) == (number < 10)
+        [plan] = [key for key in engine.running if key.startswith("plan/")]
+        if number < 10:
+            engine.succeed(plan)
+    assert stage.state("a") == "FAILED"
+    assert stage.database.task("a").failure.reason == "QUARANTINED"
+    assert "Savanna itself died 10 times" in stage.database.task("a").failure.message
+    assert stage.state("next") == "SKIPPED"
+    assert stage.state(plan) == "ASSIGNED"
+
+
+def test_a_plan_that_savanna_dies_of_ends_its_operation() -> None:
+    stage = Stage(policy=Policy())
+    stage.database.create("op")
+    stage.database.task("plan/1").interruptions = 10
+    stage.engine()
+    stage.claim()
+    assert stage.outcome() == "FAILED"
+    assert stage.database.operations["op"].message.failure.reason == "QUARANTINED"

@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 _PLAN = "plan"
 # What a launch, a scale and a delete begin with says no more than that they have begun.
 _FIRST_STATES = ("Validating", "Scaling", "Deleting")
-_TROUBLE = (Attempt.OUTCOME_FAILED, Attempt.OUTCOME_LOST)
+_TROUBLE = {
+    Attempt.OUTCOME_FAILED: "failed, trying again",
+    Attempt.OUTCOME_LOST: "its engine was lost, trying elsewhere",
+    Attempt.OUTCOME_INTERRUPTED: "Savanna ended meanwhile, trying again",
+}
 
 
 class Mark(StrEnum):
@@ -185,12 +189,7 @@ def _task_retried(progress: Progress, entry: JournalEntry, time: float) -> _Told
     if step is not None:
         step.mark, step.failure = Mark.WAITING, entry.failure
         step.troubles += 1
-    again = (
-        "its engine was lost, trying elsewhere"
-        if entry.outcome == Attempt.OUTCOME_LOST
-        else "failed, trying again"
-    )
-    return _trouble(progress, entry, again)
+    return _trouble(progress, entry, _TROUBLE[entry.outcome])
 
 
 def _task_skipped(progress: Progress, entry: JournalEntry, time: float) -> _Told:

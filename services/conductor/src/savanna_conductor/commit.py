@@ -124,7 +124,7 @@ class _Commit:
     def _load(self) -> None:
         connection = self._transaction.connection
         task_ids = [inner.task_id for kind, inner in self._changes if kind in _OF_TASKS]
-        tasks = self._work.tasks = task_rows.load(connection, self._scheduler_id, task_ids)
+        tasks = self._work.tasks = task_rows.load(connection, task_ids, owner=self._scheduler_id)
         self._name_engines()
         whole = {inner.operation_id for kind, inner in self._changes if kind not in _OF_TASKS}
         for kind, inner in self._changes:

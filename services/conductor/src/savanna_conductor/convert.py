@@ -27,6 +27,7 @@ def task(row: Row[Any]) -> operation_pb2.Task:
         session_id=row.session_id,
         failed_attempts=row.failed_attempts,
         lost_attempts=row.lost_attempts,
+        interruptions=row.interruptions,
         not_before_time=timestamp(row.not_before),
         waiting_since_time=timestamp(row.waiting_since),
         failure=failure(row.failure),

@@ -139,14 +139,18 @@ def take_over_ended(transaction: Transaction, *, but: str) -> None:
     _take_over(transaction, transaction.connection.execute(query).scalars().all())
 
 
-def end_all(transaction: Transaction) -> None:
-    """End every lease, however long it would last, and free all operations."""
+def end_all(transaction: Transaction) -> dict[str, str]:
+    """End every lease, however long it would last, and free all operations.
+
+    Gives the engines of the sessions that this ended, by session.
+    """
     schedulers, sessions = schema.scheduler, schema.engine_session
     living = select(schedulers.c.id).where(schedulers.c.lost.is_(False))
     _take_over(transaction, transaction.connection.execute(living).scalars().all())
-    transaction.connection.execute(
-        update(sessions).where(sessions.c.ended.is_(False)).values(ended=True)
-    )
+    query = select(sessions.c.id, sessions.c.engine_id).where(sessions.c.ended.is_(False))
+    ended = {row.id: row.engine_id for row in transaction.connection.execute(query)}
+    end_sessions(transaction, ended)
+    return ended
 
 
 def _take_over(transaction: Transaction, scheduler_ids: Sequence[str]) -> None:

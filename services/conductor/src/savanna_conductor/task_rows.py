@@ -34,6 +34,7 @@ _READ = (
     "session_id",
     "failed_attempts",
     "lost_attempts",
+    "interruptions",
     "not_before",
     "waiting_since",
     "started",
@@ -72,6 +73,7 @@ class TaskRow:
     session_id: str
     failed_attempts: int
     lost_attempts: int
+    interruptions: int
     not_before: int
     waiting_since: int
     started: int
@@ -93,6 +95,12 @@ class TaskRow:
         self.started = now
         self._note(_HANDED_OUT)
 
+    def interrupt(self) -> None:
+        """Put it back, for all that had to do with it has died together."""
+        self.state = Task.STATE_PENDING
+        self.interruptions += 1
+        self.note_all()
+
     def end(self, state: Task.State.ValueType, failure: bytes, now: int) -> None:
         """End it."""
         self.state, self.failure, self.ended = state, failure, now
@@ -106,8 +114,10 @@ class TaskRow:
         self.changed = _WRITTEN if self.changed else columns
 
 
-def load(connection: Connection, owner: str, task_ids: Iterable[str]) -> dict[str, TaskRow]:
-    """Read tasks of operations that a scheduler owns; others are left out."""
+def load(
+    connection: Connection, task_ids: Iterable[str], *, owner: str | None
+) -> dict[str, TaskRow]:
+    """Read tasks of operations that a scheduler owns, or nobody; others are left out."""
     rows = arrays.read_by_ids(connection, schema.task, _READ, task_ids)
     named = {row[_OPERATION_ID] for row in rows}
     found = map(Owned._make, arrays.read_by_ids(connection, schema.operation, Owned._fields, named))
@@ -202,6 +212,7 @@ class NewTasks:
             "session_id": "",
             "failed_attempts": 0,
             "lost_attempts": 0,
+            "interruptions": 0,
             "not_before": 0,
             "waiting_since": 0,
             "created": transaction.now,

@@ -32,6 +32,7 @@ _STYLES = {
     Task.STATE_SUCCEEDED: "green",
     Task.STATE_FAILED: "red",
 }
+_CUT_SHORT = (Attempt.OUTCOME_LOST, Attempt.OUTCOME_INTERRUPTED)
 _MANY = 12
 """Hosts of one title that are all listed when nothing is special about them."""
 
@@ -139,7 +140,7 @@ def _add_title(
     for each in listed:
         leaf = branch.add(_step(each, now, f"{names[each.task.id]:<{width}}"))
         for attempt in each.attempts:
-            if attempt.HasField("failure") or attempt.outcome == Attempt.OUTCOME_LOST:
+            if attempt.HasField("failure") or attempt.outcome in _CUT_SHORT:
                 leaf.add(_attempt(attempt, now))
     if len(listed) < len(tasks):
         branch.add(Text(f"{len(tasks) - len(listed)} more without trouble: --all", style="dim"))
@@ -197,7 +198,8 @@ def _is_special(each: TaskHistory) -> bool:
 
 
 def _is_troubled(each: TaskHistory) -> bool:
-    return bool(each.task.failed_attempts + each.task.lost_attempts)
+    task = each.task
+    return bool(task.failed_attempts + task.lost_attempts + task.interruptions)
 
 
 def _state(tasks: Sequence[TaskHistory]) -> Task.State.ValueType:

@@ -174,6 +174,7 @@ task = Table(
     Column("session_id", String(64), nullable=False),
     Column("failed_attempts", Integer, nullable=False),
     Column("lost_attempts", Integer, nullable=False),
+    Column("interruptions", Integer, nullable=False, server_default="0"),
     Column("not_before", BigInteger, nullable=False),
     Column("waiting_since", BigInteger, nullable=False),
     Column("created", BigInteger, nullable=False),

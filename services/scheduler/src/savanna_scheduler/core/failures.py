@@ -76,6 +76,16 @@ def quarantined(node: TaskNode, lost: int) -> Failure:
     )
 
 
+def interrupted(node: TaskNode) -> Failure:
+    """Tell of a task that may be what kills all of Savanna."""
+    return _about(
+        node,
+        "QUARANTINED",
+        f"'{node.label}' was given up: Savanna itself died {node.interruptions} times while it was "
+        "done; look at its log, and at the memory of its machine, before you try again",
+    )
+
+
 def timed_out(node: TaskNode, seconds: float) -> Failure:
     """Tell of a task whose patience is over."""
     return _about(

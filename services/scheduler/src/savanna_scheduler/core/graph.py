@@ -55,6 +55,9 @@ class TaskNode:
     session_id: str = ""
     failed: int = 0
     lost: int = 0
+    interruptions: int = 0
+    """How often all of Savanna died with it."""
+
     missing: int = 0
     """Needs that have not succeeded."""
 
@@ -177,6 +180,7 @@ class OperationGraph:
             session_id=task.session_id,
             failed=task.failed_attempts,
             lost=task.lost_attempts,
+            interruptions=task.interruptions,
             limits=dict(limits) if (limits := task.spec.limits) else _NO_LIMITS,
         )
         if task.HasField("not_before_time"):

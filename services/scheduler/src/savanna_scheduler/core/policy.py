@@ -18,6 +18,10 @@ class Policy:
     lost_attempts: int = 3
     """A task that so many engines were lost with is given up: it may be what kills them."""
 
+    interruptions: int = 10
+    """A task during which all of Savanna died so often is given up: where that is one process, a
+    step that kills it would otherwise do so for ever."""
+
     beat_share: float = 1 / 6
     """Engines beat so often in the time of a lease."""
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from savanna.conductor.v1 import execution_service_pb2 as execution
 from savanna.scheduler.v1 import scheduler_service_pb2 as stream
-from savanna_scheduler.core import events
+from savanna_scheduler.core import events, failures
 from savanna_scheduler.core.course import Course
 from savanna_scheduler.core.faults import Faults
 from savanna_scheduler.core.graph import OperationGraph, Phase, TaskNode
@@ -190,6 +190,9 @@ class SchedulerCore:
                 self._adopt(node, leases.get(node.session_id, execution.SessionLease()))
         for node in hopeless:
             self.course.skip(node)
+        for node in nodes:
+            if node.is_idle and node.interruptions >= self.policy.interruptions:
+                self.results.give_up(node, failures.interrupted(node))
         operation = graph.operation
         if operation.cancel_requested and not operation.cancel_acknowledged:
             self.course.cancel(graph)
