@@ -121,7 +121,9 @@ class CreateItemRequest(_message.Message):
     project_id: _builtins.str
     """Owner."""
     request_id: _builtins.str
-    """UUID of the request; the same one returns the item that it made."""
+    """UUID of the request; the same one returns the item that it made. Errors: INVALID_ARGUMENT for another request
+    with this id, told by its digest, which travels in the metadata as x-savanna-request-digest where there is one.
+    """
     known_only: _builtins.bool
     """Whether only what the same request made before is wanted: nothing is stored, and NOT_FOUND says that it made nothing."""
     @_builtins.property

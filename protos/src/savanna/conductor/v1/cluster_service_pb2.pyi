@@ -36,7 +36,9 @@ class CreateClusterRequest(_message.Message):
     project_id: _builtins.str
     """Owner."""
     request_id: _builtins.str
-    """UUID of the request; the same one returns the cluster that it made."""
+    """UUID of the request; the same one returns the cluster that it made. Errors: INVALID_ARGUMENT for another request
+    with this id, told by its digest, which travels in the metadata as x-savanna-request-digest where there is one.
+    """
     on_failure: _operation_pb2.OnFailure.ValueType
     """What becomes of what was made when the goal can not be reached; unset means ROLLBACK."""
     known_only: _builtins.bool
@@ -309,7 +311,9 @@ class ScaleClusterRequest(_message.Message):
     revision: _builtins.int
     """Revision of the cluster that was validated; 0 for any."""
     request_id: _builtins.str
-    """UUID of the request; the same one returns the operation that it made."""
+    """UUID of the request; the same one returns the operation that it made. Errors: INVALID_ARGUMENT for another request
+    with this id, told by its digest, which travels in the metadata as x-savanna-request-digest where there is one.
+    """
     on_failure: _operation_pb2.OnFailure.ValueType
     """What becomes of what was made when the goal can not be reached; unset means ROLLBACK."""
     known_only: _builtins.bool
@@ -523,7 +527,9 @@ class CreateJobRequest(_message.Message):
     project_id: _builtins.str
     """Owner."""
     request_id: _builtins.str
-    """UUID of the request; the same one returns the job that it made."""
+    """UUID of the request; the same one returns the job that it made. Errors: INVALID_ARGUMENT for another request
+    with this id, told by its digest, which travels in the metadata as x-savanna-request-digest where there is one.
+    """
     known_only: _builtins.bool
     """Whether only what the same request made before is wanted: nothing is stored, and NOT_FOUND says that it made nothing."""
     @_builtins.property
@@ -1012,7 +1018,9 @@ class RetryOperationRequest(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """UUID of the request; the same one returns the operation that it made."""
+    """UUID of the request; the same one returns the operation that it made. Errors: INVALID_ARGUMENT for another request
+    with this id, told by its digest, which travels in the metadata as x-savanna-request-digest where there is one.
+    """
     @_builtins.property
     def name(self) -> Global___OwnedName:
         """The operation."""
@@ -1064,7 +1072,9 @@ class RollbackOperationRequest(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """UUID of the request; the same one returns the operation that it made."""
+    """UUID of the request; the same one returns the operation that it made. Errors: INVALID_ARGUMENT for another request
+    with this id, told by its digest, which travels in the metadata as x-savanna-request-digest where there is one.
+    """
     @_builtins.property
     def name(self) -> Global___OwnedName:
         """The operation."""
