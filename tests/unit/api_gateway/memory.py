@@ -23,7 +23,7 @@ from savanna.conductor.v1 import (
 )
 from savanna.mesh.v1 import mesh_pb2
 from savanna.operation.v1 import operation_pb2
-from savanna_kit import errors
+from savanna_kit import context, errors
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -58,6 +58,7 @@ class Memory:
         self.looks_at_progress = 0
         self.journal: list[operation_pb2.JournalEntry] = []
         self.requests: dict[str, Any] = {}
+        self.digests: dict[str, str] = {}
         self.scales: list[pb.ScaleClusterRequest] = []
         self.output = b""
         self.mesh = mesh_pb2.MeshStatus()
@@ -65,6 +66,13 @@ class Memory:
     def made(self, request: Any) -> Any:
         """Give what the same request made before, if anything."""
         made = self.requests.get(request.request_id)
+        digest = context.current().digest
+        if made is None:
+            # It counts if something is made now.
+            self.digests[request.request_id] = digest
+        if self.digests[request.request_id] != digest:
+            text = "request_id was used for another request"
+            raise errors.InvalidArgument(text, reason="REQUEST_ID_USED")
         if made is None and request.known_only:
             raise errors.NotFound("this request has made nothing", reason="REQUEST_UNKNOWN")
         return made

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from savanna.api.v1 import cluster_service_pb2 as clu
+from savanna.operation.v1.operation_pb2 import ON_FAILURE_KEEP
 from savanna_kit import errors
 from savanna_kit.context import KEY_HEADER
 from tests.unit.api_gateway.conftest import opened
@@ -88,6 +89,43 @@ async def test_a_job_that_was_asked_for_before_is_not_refused_for_what_is_gone(
     assert (await front.rest.post("/v2/jobs", json=asked)).status_code == 400
     again = await front.rest.post("/v2/job-templates", json=body, headers=key)
     assert again.json()["job_template"]["id"] == template_id
+
+
+@pytest.mark.parametrize(
+    ("path", "body"), [("node-group-templates", WORKER), ("clusters", cluster())]
+)
+async def test_a_key_of_another_request_is_refused(
+    front: Front, path: str, body: dict[str, Any]
+) -> None:
+    key = {KEY_HEADER: str(uuid.uuid4())}
+    first = await front.rest.post(f"/v2/{path}", json=body, headers=key)
+    assert first.status_code == 202, first.text
+    other = await front.rest.post(f"/v2/{path}", json={**body, "name": "other"}, headers=key)
+    assert (other.status_code, other.json()["error_name"]) == (400, "REQUEST_ID_USED")
+    # In another order it is the same request.
+    turned = dict(reversed(body.items()))
+    again = await front.rest.post(f"/v2/{path}", json=turned, headers=key)
+    assert again.json() == first.json()
+
+
+async def test_a_key_of_another_call_is_refused(front: Front) -> None:
+    key = str(uuid.uuid4())
+    await front.clusters.CreateCluster(clu.CreateClusterRequest(cluster=message(), request_id=key))
+    for wanted in (
+        clu.CreateClusterRequest(cluster=message("c2"), request_id=key),
+        clu.CreateClusterRequest(cluster=message(), request_id=key, on_failure=ON_FAILURE_KEEP),
+    ):
+        with pytest.raises(errors.InvalidArgument, match="was used for another request"):
+            await front.clusters.CreateCluster(wanted)
+    assert len(front.memory.clusters) == 1
+
+
+async def test_a_refused_request_may_be_mended_and_sent_with_its_key(front: Front) -> None:
+    key = {KEY_HEADER: str(uuid.uuid4())}
+    wrong = {**cluster(), "plugin_version": "9"}
+    assert (await front.rest.post("/v2/clusters", json=wrong, headers=key)).status_code == 400
+    mended = await front.rest.post("/v2/clusters", json=cluster(), headers=key)
+    assert mended.status_code == 202, mended.text
 
 
 async def test_a_key_that_is_too_long_is_refused(front: Front) -> None:

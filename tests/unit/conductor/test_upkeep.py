@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 DAY = 24 * 3600 * 1_000_000
 
 
-def tidied(settings: ConductorSettings, *, days: int) -> list[int]:
+def tidied(settings: ConductorSettings, *, days: int, most: int = upkeep.MOST) -> list[int]:
     """Remove what is old in so many days; gives how many requests, schedulers, sessions stay."""
     engine = dialect.open_engine(settings.database_url, readers=1)
     tables = (schema.request, schema.scheduler, schema.engine_session)
     with dialect.for_writing(engine.connect()) as connection, connection.begin():
         now = dialect.become_writer(connection) + days * DAY
-        upkeep.remove_old(Transaction(connection, now))
+        upkeep.remove_old(Transaction(connection, now), most=most)
         left = [
             connection.execute(select(func.count()).select_from(each)).scalar_one()
             for each in tables
@@ -49,3 +49,12 @@ async def test_what_ended_a_day_ago_is_removed_and_lost_work_is_still_taken_back
     gone = execution.ReleaseSchedulerRequest(scheduler_id=owner.scheduler_id)
     await conductor.execution.ReleaseScheduler(gone)
     assert tidied(settings, days=2) == [0, 0, 0]
+
+
+async def test_many_old_requests_are_removed_a_few_at_a_time(
+    conductor: Conductor, settings: ConductorSettings
+) -> None:
+    for number in range(5):
+        await conductor.create(f"c{number}", str(uuid.uuid4()))
+    left = [tidied(settings, days=2, most=1)[0] for _ in range(3)]
+    assert left == [3, 1, 0]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 import uuid
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 KEY_HEADER = "idempotency-key"
 """Carries, beside a write, what makes it the same one when it is sent again: proxies may then send
@@ -31,6 +32,8 @@ class RequestContext:
     user_id: str = ""
     user_name: str = ""
     roles: tuple[str, ...] = ()
+    digest: str = ""
+    """Of what is asked for with a key, so that another request with the same key is noticed."""
 
 
 _request: ContextVar[RequestContext | None] = ContextVar("savanna_request", default=None)
@@ -45,6 +48,15 @@ def current() -> RequestContext:
 def enter(request: RequestContext) -> None:
     """Make this the request of the running task and all it calls."""
     _request.set(request)
+
+
+def enter_digest(*parts: bytes) -> None:
+    """Note of what the request under way consists, beside who asks and its key."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "big"))
+        digest.update(part)
+    _request.set(replace(current(), digest=digest.hexdigest()))
 
 
 def enter_deadline(seconds: float | None) -> None:
@@ -66,6 +78,7 @@ def to_metadata(request: RequestContext) -> list[tuple[str, str]]:
         "user-id": request.user_id,
         "user-name": request.user_name,
         "roles": ",".join(request.roles),
+        "request-digest": request.digest,
     }
     return [(_PREFIX + name, value) for name, value in values.items() if value]
 
@@ -79,4 +92,5 @@ def from_metadata(metadata: dict[str, str]) -> RequestContext:
         user_id=metadata.get(_PREFIX + "user-id", ""),
         user_name=metadata.get(_PREFIX + "user-name", ""),
         roles=tuple(roles.split(",")) if roles else (),
+        digest=metadata.get(_PREFIX + "request-digest", ""),
     )

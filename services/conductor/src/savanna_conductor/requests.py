@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import insert, select
 
 from savanna_conductor.store import schema
-from savanna_kit import telemetry
+from savanna_kit import context, telemetry
 from savanna_kit.errors import InvalidArgument, NotFound
 
 if TYPE_CHECKING:
@@ -24,7 +24,8 @@ def find(
 ) -> str | None:
     """Give the id of what a request made; None when it is new or has no id.
 
-    With ``known_only`` raises ``NotFound`` in place of None.
+    With ``known_only`` raises ``NotFound`` in place of None. Raises ``InvalidArgument`` when
+    another request had the same id.
     """
     made = _find(transaction, call, project_id, request_id) if request_id else None
     if made is None and known_only:
@@ -34,12 +35,19 @@ def find(
 
 def _find(transaction: Transaction, call: str, project_id: str, request_id: str) -> str | None:
     table = schema.request
-    query = select(table.c.made_id).where(
+    query = select(table.c.made_id, table.c.digest).where(
         table.c.project_id == project_id,
         table.c.call == call,
         table.c.request_id == request_id,
     )
-    return transaction.connection.execute(query).scalar_one_or_none()
+    row = transaction.connection.execute(query).one_or_none()
+    if row is None:
+        return None
+    digest = context.current().digest
+    if digest and row.digest and digest != row.digest:
+        raise used_for_another("request")
+    made_id: str = row.made_id
+    return made_id
 
 
 def remember(
@@ -54,6 +62,7 @@ def remember(
                 request_id=request_id,
                 made_id=made_id,
                 created=transaction.now,
+                digest=context.current().digest,
             )
         )
 
@@ -61,7 +70,8 @@ def remember(
 def used_for_another(noun: str) -> InvalidArgument:
     """Say that an id was used before, for something else."""
     return InvalidArgument(
-        f"request_id was used for another {noun}: give each request an id of its own",
+        f"request_id was used for another {noun}: give each request an id of its own, and the same "
+        "only to a request that is sent again as it was",
         reason="REQUEST_ID_USED",
     )
 

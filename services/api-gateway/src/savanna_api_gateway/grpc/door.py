@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from savanna_api_gateway.auth.entry import enter
 from savanna_api_gateway.core.problems import Problems, Reason
 from savanna_kit import crashes
-from savanna_kit.context import KEY_HEADER, LONGEST_KEY
+from savanna_kit.context import KEY_HEADER, LONGEST_KEY, enter_digest
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -37,7 +37,7 @@ class Door:
     def _single(self, method: Callable[..., Any]) -> Callable[..., Any]:
         async def guarded(request: object, context: grpc.aio.ServicerContext[Any, Any]) -> object:
             await enter(self._authenticator, token_in(context))
-            _take_key(request, context)
+            _take_key(method.__qualname__, request, context)
             crashes.here("api.call.before")
             answer: object = await method(request, context)
             crashes.here("api.call.after")
@@ -62,15 +62,19 @@ def token_in(context: grpc.aio.ServicerContext[Any, Any]) -> str:
     return text[len(_BEARER) :] if text.lower().startswith(_BEARER) else text
 
 
-def _take_key(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:  # noqa: ANN401 - of any method
+def _take_key(method: str, request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:  # noqa: ANN401 - of any method
     """Let the key beside a message count where the message has none: by that one a proxy took the
     call for one that may be sent again.
+
+    The message without its key is what tells whether it is the same request.
 
     Raises ``InvalidArgument`` for a key that is too long to be kept.
     """
     given = getattr(request, "request_id", None)
     if given is None:
         return
+    request.request_id = ""
+    enter_digest(method.encode(), request.SerializeToString(deterministic=True))
     request.request_id = given or _metadata(context, KEY_HEADER)
     if len(request.request_id) > LONGEST_KEY:
         problems = Problems()

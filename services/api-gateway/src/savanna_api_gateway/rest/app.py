@@ -148,7 +148,10 @@ async def _call(
         )
     if any("\0" in value for value in query.values()):
         raise errors.InvalidArgument("Parameters must not contain nulls", reason="INVALID_DATA")
-    return Call(caller, version, match.parameters, query, body, subject, request, key=_key(request))
+    if key := _key(request):
+        path, asked = request.scope["path"], orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
+        context.enter_digest(request.method.encode(), path.encode(), asked)
+    return Call(caller, version, match.parameters, query, body, subject, request, key=key)
 
 
 def _key(request: Request) -> str:

@@ -264,7 +264,9 @@ request = Table(
     Column("call", String(40), primary_key=True),
     Column("request_id", String(64), primary_key=True),
     Column("made_id", String(64), nullable=False),
-    Column("created", BigInteger, nullable=False),
+    Column("created", BigInteger, nullable=False, index=True),
+    # Of what was asked for; empty where nobody told.
+    Column("digest", String(64), nullable=False, server_default=""),
 )
 
 job = Table(
