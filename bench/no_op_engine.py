@@ -44,7 +44,8 @@ class NoOpSteps:
         facts = await self._facts.GetPlanFacts(request, timeout=20)
         asked = [each for each in facts.tasks if each.kind != "plan"]
         if not asked:
-            return Done(spawn=workloads.specs(workloads.graph(facts.cluster.name), work.body))
+            graph = workloads.graph(facts.cluster.name)
+            return Done(spawn=await asyncio.to_thread(workloads.specs, graph, work.body))
         if any(each.state in (Task.STATE_PENDING, Task.STATE_ASSIGNED) for each in asked):
             return Done()
         failed = any(each.state == Task.STATE_FAILED for each in asked)

@@ -33,8 +33,10 @@ class SimulatedScheduler(Process):
         self.id = name
         # Small commits, sometimes: nothing must need to be recorded together that is not joined.
         policy = Policy(
-            commit_changes=world.chance.choice((3, 500)),
-            spawn_part=world.chance.choice((1, 3, 1000)),
+            commit_changes=(most := world.chance.choice((3, 500))),
+            shared_commit_changes=most,
+            spawn_part=(part := world.chance.choice((1, 3, 1000))),
+            shared_spawn_part=part,
             distrust_accidents=world.chance.choice((1, 2, 3)),
         )
         self.core = world.faults.scheduler_core(name, policy, Random(name))

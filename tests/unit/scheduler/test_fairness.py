@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 
+from savanna.operation.v1.operation_pb2 import Task
 from savanna_scheduler.core import events
+from savanna_scheduler.core.policy import Policy
 from tests.unit.scheduler.stage import Engine, Stage, step
+
+SUCCEEDED = Task.STATE_SUCCEEDED
 
 
 def with_operations(**sizes: int) -> Stage:
@@ -88,3 +92,70 @@ def test_what_is_cancelled_uses_up_no_turn() -> None:
     stage.tell(events.CancelRequested("first"))
     engine.stop(next(iter(engine.running)))
     assert set(do(engine, 16)) == {"second"}
+
+
+def commits_until_b_is_recorded(stage: Stage, engine: Engine) -> int:
+    """Let everything that an engine has end, the task of operation "b" last."""
+    stage.holds_commits = True
+    for key in sorted(engine.running):
+        engine.succeed(key)
+    commits = 0
+    while stage.database.task("b0", "b").state != SUCCEEDED:
+        commits += 1
+        stage.record()
+    stage.go_on()
+    return commits
+
+
+def test_the_end_of_a_small_projects_task_is_recorded_before_those_of_a_large_one() -> None:
+    stage = Stage(policy=Policy(shared_commit_changes=4))
+    add(stage, "a", "p1", 60)
+    add(stage, "b", "p2", 1)
+    engine = stage.engine(slots={"ssh": 64})
+    assert len(engine.running) == 61
+    # The one that was under way, and its own.
+    assert commits_until_b_is_recorded(stage, engine) == 2
+    assert len(stage.sent_commits[-1].changes) <= 5
+
+
+def test_a_project_alone_has_large_commits() -> None:
+    stage = Stage(policy=Policy(shared_commit_changes=4))
+    add(stage, "b", "p1", 60)
+    engine = stage.engine(slots={"ssh": 64})
+    stage.wait(2.0, engine)
+    stage.holds_commits = True
+    for key in list(engine.running):
+        engine.succeed(key)
+    stage.record()
+    assert len(stage.commits[0].changes) == 59
+    stage.go_on()
+
+
+def test_a_project_that_did_nothing_for_a_while_makes_no_commit_small() -> None:
+    stage = Stage(policy=Policy(shared_commit_changes=4))
+    add(stage, "idle", "p2", 1)
+    add(stage, "b", "p1", 60)
+    engine = stage.engine(slots={"ssh": 64})
+    stage.wait(2.0, engine)
+    stage.holds_commits = True
+    for key in [each for each in engine.running if each != "idle0"]:
+        engine.succeed(key)
+    stage.record()
+    assert len(stage.commits[0].changes) == 59
+    stage.go_on()
+
+
+def test_a_large_plan_is_stored_in_smaller_parts_beside_others() -> None:
+    for busy, sizes in ((False, [6]), (True, [2, 2, 2])):
+        stage = Stage(policy=Policy(shared_spawn_part=2))
+        engine = stage.engine()
+        if busy:
+            add(stage, "other", "p2", 1)
+        stage.database.create("op")
+        stage.claim()
+        engine.succeed("plan/1", spawn=[step(f"t{n}") for n in range(6)])
+        commits = [each.changes for each in stage.sent_commits]
+        parts = [
+            len(each.spawn.tasks) for changes in commits for each in changes if each.spawn.tasks
+        ]
+        assert parts == sizes

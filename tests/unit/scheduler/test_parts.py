@@ -6,7 +6,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from savanna.operation.v1.operation_pb2 import TaskSpec
-from savanna_scheduler.core.parts import in_parts, sizes_of
+from savanna_scheduler.core.parts import LOOKED_AT, in_parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,7 +17,7 @@ def spec(number: int, *needs: int) -> TaskSpec:
 
 
 def parts_of(specs: list[TaskSpec], most: int, most_bytes: int = 2**20) -> Iterator[list[TaskSpec]]:
-    return in_parts(specs, sizes_of(specs), most=most, most_bytes=most_bytes)
+    return (each for each in in_parts(specs, most=most, most_bytes=most_bytes) if each)
 
 
 def test_few_tasks_are_given_as_they_are() -> None:
@@ -55,3 +55,9 @@ def test_tasks_that_need_each_other_or_what_is_not_there_are_kept() -> None:
     ordered = [each.key for part in parts_of(specs, 2) for each in part]
 
     assert ordered == ["t2", "t3", "t0", "t1"]
+
+
+def test_looking_at_many_lets_others_have_their_turn() -> None:
+    specs = [spec(n) for n in range(3 * LOOKED_AT)]
+    parts = list(in_parts(specs, most=LOOKED_AT, most_bytes=2**20))
+    assert [len(each) for each in parts] == [0] * 6 + [LOOKED_AT] * 3

@@ -3,6 +3,7 @@ planner."""
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
@@ -52,7 +53,8 @@ class PlanStep:
         operation_id = work.body.plan.operation_id
         request = facts_service.GetPlanFactsRequest(operation_id=operation_id)
         facts = await self._facts.GetPlanFacts(request, timeout=20)
-        question = plan.question(facts, self._limits)
+        # Plans of thousands of steps take long: others have their turn meanwhile.
+        question = await asyncio.to_thread(plan.question, facts, self._limits)
         reply: PlanResponse | Refusal | None = None
         ports: Sequence[int] = ()
         try:
@@ -67,7 +69,7 @@ class PlanStep:
                 return Later(growing(work.looks, first=0.5, most=5.0), _waiting(work, facts, error))
             reply = refusal
         self._breaks.pop(operation_id, None)
-        answer = plan.decide(facts, self._limits, reply=reply, ports=ports)
+        answer = await asyncio.to_thread(plan.decide, facts, self._limits, reply=reply, ports=ports)
         told = facts.cluster.status_description.startswith(_WAITS)
         if told and not answer.facts.HasField("status_description"):
             answer.facts.status_description = ""

@@ -6,17 +6,16 @@ It ends only when nothing of it runs any more: whoever waits for its end may rel
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING
 
 from savanna.operation.v1 import operation_pb2
 from savanna_scheduler.core import changes
 from savanna_scheduler.core.failures import endless, stuck
 from savanna_scheduler.core.graph import Ending, OperationGraph, Phase, TaskNode
-from savanna_scheduler.core.parts import in_parts, sizes_of
+from savanna_scheduler.core.parts import in_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from savanna.conductor.v1 import execution_service_pb2 as execution
     from savanna_scheduler.core.scheduler import SchedulerCore
@@ -34,38 +33,42 @@ class Course:
 
     # Onwards.
 
-    def spawn(self, graph: OperationGraph, specs: list[operation_pb2.TaskSpec]) -> None:
-        """Store tasks, and hand them out once they are stored.
+    def spawn(
+        self, graph: OperationGraph, specs: Sequence[operation_pb2.TaskSpec], size: int
+    ) -> None:
+        """Store tasks of so many bytes, and hand them out once they are stored.
 
         Many are stored a part after the other, those that others need first: what other operations
         decide meanwhile goes in between. Should this scheduler end before the last part, whoever
         takes over plans again and is told the rest.
         """
         policy = self._core.policy
-        sizes = sizes_of(specs)
-        if self._is_too_much(graph, tasks=len(specs), size=sum(sizes.values())):
+        if self._is_too_much(graph, tasks=len(specs), size=size):
             self.end(graph, Operation.STATE_FAILED, endless(graph, policy))
             return
-        parts = deque(
-            in_parts(specs, sizes, most=policy.spawn_part, most_bytes=policy.commit_bytes)
-        )
+        most = policy.shared_spawn_part if self._core.is_shared() else policy.spawn_part
+        parts = in_parts(specs, most=most, most_bytes=policy.commit_bytes)
         towards_goal = not graph.operation.cancel_requested
         graph.is_spawning = True
 
-        def store_next() -> None:
-            self._core.decide(changes.spawn(graph.id, parts.popleft()), stored)
+        def store_next(joined: int | None = None) -> None:
+            wished_away = towards_goal and graph.operation.cancel_requested
+            is_wanted = not wished_away and graph.ending is None
+            part = next(parts, None) if is_wanted else None
+            if part:
+                self._core.decide(graph, changes.spawn(graph.id, part), stored)
+            elif part is not None:
+                # Others have their turn before the rest of it is looked at.
+                self._core.timers.at(self._core.now, store_next)
+            elif not graph.is_over:
+                graph.is_spawning = False
+                if not joined or graph.open_tasks == 0:
+                    self.look_for_more(graph)
+                self.go_on(graph)
 
         def stored(verdict: execution.Verdict) -> None:
             self._core.must_apply(verdict)
-            nodes = self._join(graph, verdict.spawned, towards_goal=towards_goal)
-            wished_away = towards_goal and graph.operation.cancel_requested
-            if parts and not wished_away and graph.ending is None:
-                store_next()
-                return
-            graph.is_spawning = False
-            if len(nodes) == 0 or graph.open_tasks == 0:
-                self.look_for_more(graph)
-            self.go_on(graph)
+            store_next(len(self._join(graph, verdict.spawned, towards_goal=towards_goal)))
 
         store_next()
 
@@ -116,7 +119,7 @@ class Course:
                 self._core.tasks[node.id] = node
                 self._core.make_ready(node)
 
-        self._core.decide(changes.spawn(graph.id, [spec]), stored)
+        self._core.decide(graph, changes.spawn(graph.id, [spec]), stored)
 
     def plan_later(self, graph: OperationGraph, delay: float) -> None:
         """Plan again after a delay in seconds; the newest wish counts.
@@ -164,7 +167,7 @@ class Course:
     def skip(self, node: TaskNode) -> None:
         """Give up a task that no engine has, and all that needs it."""
         if node.is_idle and not node.graph.is_over:
-            self._core.decide(changes.skip(node), self._core.must_apply)
+            self._core.decide(node.graph, changes.skip(node), self._core.must_apply)
             self.ended_in_vain(node)
 
     def give_up(self, graph: OperationGraph, key: str) -> None:
@@ -176,7 +179,7 @@ class Course:
             self._unwant(node)
             return
         self._doom(node)
-        self._core.decide(changes.skip(node), self._core.must_apply)
+        self._core.decide(node.graph, changes.skip(node), self._core.must_apply)
         graph.end(node, succeeded=False)
 
     def cancel(self, graph: OperationGraph) -> None:
@@ -190,7 +193,7 @@ class Course:
             return
         for node in list(graph.tasks.values()):
             if node.is_idle:
-                self._core.decide(changes.skip(node), self._core.must_apply)
+                self._core.decide(node.graph, changes.skip(node), self._core.must_apply)
                 graph.end(node, succeeded=False)
             elif node.is_out:
                 self._unwant(node)
@@ -201,11 +204,11 @@ class Course:
         from now on."""
         if graph.operation.cancel_requested and not graph.operation.cancel_acknowledged:
             graph.operation.cancel_acknowledged = True
-            self._core.decide(changes.acknowledge_cancel(graph.id), self._core.must_apply)
+            self._core.decide(graph, changes.acknowledge_cancel(graph.id), self._core.must_apply)
 
     def _doom(self, node: TaskNode) -> None:
         for doomed in node.graph.doomed(node):
-            self._core.decide(changes.skip(doomed), self._core.must_apply)
+            self._core.decide(doomed.graph, changes.skip(doomed), self._core.must_apply)
             node.graph.end(doomed, succeeded=False)
 
     def _unwant(self, node: TaskNode) -> None:
@@ -276,4 +279,4 @@ class Course:
             self._core.forget(graph)
 
         change = changes.end_operation(graph.id, ending.state, ending.failure)
-        self._core.decide(change, ended, joined=joined)
+        self._core.decide(graph, change, ended, joined=joined)

@@ -120,6 +120,7 @@ class OperationGraph:
     """An operation and its tasks."""
 
     operation: operation_pb2.Operation
+    project_id: str = field(init=False)
     tasks: dict[str, TaskNode] = field(default_factory=dict)
     """By key."""
 
@@ -164,6 +165,9 @@ class OperationGraph:
 
     refused: list[TaskNode] = field(default_factory=list)
     """Tasks whose results the conductor would not take; their engines hear of it at the end."""
+
+    def __post_init__(self) -> None:
+        self.project_id = self.operation.project_id
 
     @property
     def id(self) -> str:

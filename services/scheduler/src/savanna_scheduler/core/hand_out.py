@@ -134,7 +134,7 @@ class HandOut:
             else:
                 self.offer(node, session)
 
-        core.decide(changes.assign(node), recorded)
+        core.decide(node.graph, changes.assign(node), recorded)
 
     def _not_handed_out(self, node: TaskNode, session: Session) -> None:
         session.give_back(node.id)

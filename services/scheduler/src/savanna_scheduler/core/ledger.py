@@ -1,13 +1,15 @@
 """Decisions on their way into the database: one commit at a time, in the order of the decisions.
 
 What is decided while a commit is under way goes into the next, so that the end of a task and the
-hand-out of its successors share a transaction. The next may begin as soon as the one before is
-stored, before anybody looked at its verdicts: what it holds was decided without them anyway.
+hand-out of its successors share a transaction. Projects take turns, so that nobody's decisions wait
+behind the thousands of somebody else; those of one project keep their order. The next may begin as
+soon as the one before is stored, before anybody looked at its verdicts: what it holds was decided
+without them anyway.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -34,10 +36,11 @@ class Decision:
 class Ledger:
     """Numbers commits, and remembers what follows from each."""
 
-    def __init__(self, most_changes: int, most_bytes: int) -> None:
-        self._most_changes = most_changes
+    def __init__(self, most_bytes: int) -> None:
         self._most_bytes = most_bytes
-        self._decided: deque[Decision] = deque()
+        self._decided: OrderedDict[str, deque[Decision]] = OrderedDict()
+        """By project, whose turn it is first."""
+
         self._parts: deque[list[Decision]] = deque()
         """Parts of a refused commit: each is a commit of its own, before anything newer."""
 
@@ -51,29 +54,39 @@ class Ledger:
         """Say whether anything is decided and not recorded."""
         return bool(self._stored or self._under_way or self._decided or self._parts)
 
-    def decide(self, change: execution.Change, then: Then, *, joined: bool = False) -> None:
-        """Put a change into the next commit."""
-        self._decided.append(Decision(change, then, joined))
+    def decide(
+        self, project_id: str, change: execution.Change, then: Then, *, joined: bool = False
+    ) -> None:
+        """Put a change into the next commit in which its project has its turn."""
+        decided = self._decided.get(project_id)
+        if decided is None:
+            decided = self._decided[project_id] = deque()
+        decided.append(Decision(change, then, joined))
 
-    def next_commit(self) -> events.Commit | None:
-        """Begin the next commit; None while one is under way or nothing is decided."""
+    def next_commit(self, most_changes: Callable[[], int]) -> events.Commit | None:
+        """Begin the next commit, of about so many changes at most; None while one is under way or
+        nothing is decided."""
         if self._under_way or not (self._decided or self._parts):
             return None
-        self._under_way = self._parts.popleft() if self._parts else self._gathered()
+        self._under_way = self._parts.popleft() if self._parts else self._gathered(most_changes())
         self._number += 1
         return self._commit()
 
-    def _gathered(self) -> list[Decision]:
-        """Take what was decided, as much as one commit holds."""
+    def _gathered(self, most: int) -> list[Decision]:
+        """Take what was decided, as much as one commit holds, by turns."""
         gathered: list[Decision] = []
         size = 0
-        while self._decided:
-            first = self._decided[0]
-            full = len(gathered) >= self._most_changes or size >= self._most_bytes
-            if full and not first.joined:
-                break
-            size += first.change.ByteSize()
-            gathered.append(self._decided.popleft())
+        while self._decided and len(gathered) < most and size < self._most_bytes:
+            project_id, decided = next(iter(self._decided.items()))
+            turn = [decided.popleft()]
+            while decided and decided[0].joined:
+                turn.append(decided.popleft())
+            size += sum(each.change.ByteSize() for each in turn)
+            gathered += turn
+            if decided:
+                self._decided.move_to_end(project_id)
+            else:
+                del self._decided[project_id]
         return gathered
 
     def same_commit(self, number: int) -> events.Commit | None:
@@ -110,10 +123,14 @@ class Ledger:
     def drop(self, concerns: Callable[[Decision], bool]) -> list[Decision]:
         """Give the decisions that are not under way and concern something, and forget them."""
         dropped = [each for part in self._parts for each in part if concerns(each)]
-        dropped += [each for each in self._decided if concerns(each)]
         rest = ([each for each in part if not concerns(each)] for part in self._parts)
         self._parts = deque(part for part in rest if part)
-        self._decided = deque(each for each in self._decided if not concerns(each))
+        for project_id, decided in list(self._decided.items()):
+            dropped += [each for each in decided if concerns(each)]
+            if left := deque(each for each in decided if not concerns(each)):
+                self._decided[project_id] = left
+            else:
+                del self._decided[project_id]
         return dropped
 
     def _commit(self) -> events.Commit:

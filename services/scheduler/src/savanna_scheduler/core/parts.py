@@ -5,53 +5,64 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Generator, Iterator, Sequence
 
     from savanna.operation.v1.operation_pb2 import TaskSpec
 
-
-def sizes_of(specs: Sequence[TaskSpec]) -> dict[str, int]:
-    """Give the bytes of tasks by their keys."""
-    return {spec.key: spec.ByteSize() for spec in specs}
+LOOKED_AT = 500
+"""Tasks, some milliseconds, after which others have their turn."""
 
 
-def in_parts(
-    specs: Sequence[TaskSpec], sizes: Mapping[str, int], *, most: int, most_bytes: int
-) -> Iterator[list[TaskSpec]]:
+def in_parts(specs: Sequence[TaskSpec], *, most: int, most_bytes: int) -> Iterator[list[TaskSpec]]:
     """Give tasks in parts of at most so many, and of so many bytes unless one alone is larger;
-    those that fit into one are given as they are."""
-    if len(specs) <= most and sum(sizes.values()) <= most_bytes:
+    those that fit into one are given as they are.
+
+    Looking at thousands takes long: an empty part says that it is the turn of others.
+    """
+    if len(specs) <= most and sum(spec.ByteSize() for spec in specs) <= most_bytes:
         if specs:
             yield list(specs)
         return
     part: list[TaskSpec] = []
     size = 0
-    for spec in _needed_first(specs):
-        if part and (len(part) == most or size + sizes[spec.key] > most_bytes):
+    ordered = yield from _needed_first(specs)
+    for spec in ordered:
+        more = spec.ByteSize()
+        if part and (len(part) == most or size + more > most_bytes):
             yield part
             part, size = [], 0
         part.append(spec)
-        size += sizes[spec.key]
+        size += more
     yield part
 
 
-def _needed_first(specs: Sequence[TaskSpec]) -> list[TaskSpec]:
+def _needed_first(specs: Sequence[TaskSpec]) -> Generator[list[TaskSpec], None, Iterator[TaskSpec]]:
     """Order tasks by their needs, else as they are; those in a circle come last: nothing can help
     them."""
-    by_key = {spec.key: spec for spec in specs}
+    by_key: dict[str, TaskSpec] = {}
+    for number, spec in enumerate(specs, 1):
+        by_key[spec.key] = spec
+        if number % LOOKED_AT == 0:
+            yield []
     missing: dict[str, int] = {}
     dependents: dict[str, list[str]] = {}
-    for key, spec in by_key.items():
+    for number, (key, spec) in enumerate(by_key.items(), 1):
         needs = [need for need in set(spec.needs) if need in by_key]
         missing[key] = len(needs)
         for need in needs:
             dependents.setdefault(need, []).append(key)
+        if number % LOOKED_AT == 0:
+            yield []
+    return (by_key[key] for key in _ordered(missing, dependents))
+
+
+def _ordered(missing: dict[str, int], dependents: dict[str, list[str]]) -> Iterator[str]:
     ordered = [key for key, number in missing.items() if not number]
     # It grows while it is read.
     for key in ordered:
+        yield key
         for dependent in dependents.get(key, ()):
             missing[dependent] -= 1
             if not missing[dependent]:
                 ordered.append(dependent)
-    circles = [key for key, number in missing.items() if number]
-    return [by_key[key] for key in (*ordered, *circles)]
+    yield from (key for key, number in missing.items() if number)

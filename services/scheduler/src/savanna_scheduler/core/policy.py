@@ -65,8 +65,18 @@ class Policy:
     commit_changes: int = 500
     """Most changes of one commit."""
 
+    shared_commit_changes: int = 32
+    """The same while several projects are busy: each waits for the commit that is under way, and
+    for its own."""
+
+    shared_seconds: float = 1.0
+    """A project is busy for so long after a decision about one of its operations."""
+
     spawn_part: int = 200
     """Most tasks that are stored in one commit."""
+
+    shared_spawn_part: int = 50
+    """The same while several projects are busy."""
 
     commit_bytes: int = 8 * 2**20
     """A commit of so many bytes takes no further changes."""

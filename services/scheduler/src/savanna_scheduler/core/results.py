@@ -89,7 +89,7 @@ class Results:
                 self._core.trust.acquit(node.id)
             self._was_lost(node, failure)
 
-        self._core.decide(change, recorded)
+        self._core.decide(node.graph, change, recorded)
 
     def is_last_loss(self, node: TaskNode) -> bool:
         """Say whether a task is given up if another engine is lost with it."""
@@ -111,7 +111,7 @@ class Results:
 
     def give_up(self, node: TaskNode, failure: Failure) -> None:
         """Give up a task that no engine has, as failed."""
-        self._core.decide(changes.skip(node, failure), self._core.must_apply)
+        self._core.decide(node.graph, changes.skip(node, failure), self._core.must_apply)
         self._given_up(node, failure)
 
     def _succeeded(self, node: TaskNode, result: stream.Succeeded) -> None:
@@ -148,7 +148,7 @@ class Results:
             delay = result.replan_after.ToMilliseconds() / 1000
             course.plan_later(graph, max(delay, self._core.policy.least_wait))
         if result.spawn:
-            course.spawn(graph, list(result.spawn))
+            course.spawn(graph, result.spawn, result.ByteSize() - len(result.facts))
         else:
             course.look_for_more(graph)
 
@@ -234,7 +234,7 @@ class Results:
             if then_ready:
                 self._core.make_ready(node)
 
-        self._core.decide(change, recorded)
+        self._core.decide(node.graph, change, recorded)
 
 
 def _success(node: TaskNode, result: stream.Succeeded) -> execution.Change:

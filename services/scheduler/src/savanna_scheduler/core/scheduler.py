@@ -43,6 +43,9 @@ class SchedulerCore:
         self.now = 0.0
         self.operations: dict[str, OperationGraph] = {}
         self.tasks: dict[str, TaskNode] = {}
+        self._busy: dict[str, float] = {}
+        """Projects, with the time of the last decision about one of their operations."""
+
         self.sessions = Sessions()
         self.timers = Timers()
         self.outbox = Outbox(policy.offer_ttl)
@@ -50,7 +53,7 @@ class SchedulerCore:
         self.course = Course(self)
         self.hand_out = HandOut(self)
         self.trust = Trust(self)
-        self._ledger = Ledger(policy.commit_changes, policy.commit_bytes)
+        self._ledger = Ledger(policy.commit_bytes)
         self._faults = Faults(self, self._ledger)
         self._past: OrderedDict[str, None] = OrderedDict()
         self._again: events.Commit | None = None
@@ -102,13 +105,25 @@ class SchedulerCore:
         """Say whether decisions are on their way into the database."""
         return self._ledger.is_busy
 
+    def is_shared(self) -> bool:
+        """Say whether several projects are busy, and so wait for one another."""
+        since = self.now - self.policy.shared_seconds
+        self._busy = {name: last for name, last in self._busy.items() if last >= since}
+        return len(self._busy) > 1
+
     # What the parts use.
 
     def decide(
-        self, change: execution.Change, then: Callable[[Verdict], None], *, joined: bool = False
+        self,
+        graph: OperationGraph,
+        change: execution.Change,
+        then: Callable[[Verdict], None],
+        *,
+        joined: bool = False,
     ) -> None:
-        """Put a change into the next commit."""
-        self._ledger.decide(change, then, joined=joined)
+        """Put a change to an operation into the next commit."""
+        self._busy[graph.project_id] = self.now
+        self._ledger.decide(graph.project_id, change, then, joined=joined)
 
     def must_apply(self, verdict: Verdict) -> None:
         """Abandon everything when a change that had to be right was refused."""
@@ -343,13 +358,17 @@ class SchedulerCore:
 
     def _commands(self) -> list[events.Command]:
         again, self._again = self._again, None
-        commit = again or self._ledger.next_commit()
+        commit = again or self._ledger.next_commit(self._most_changes)
         commands: list[events.Command] = [] if commit is None else [commit]
         for session_id, message in self.outbox.take():
             session = self.sessions.get(session_id)
             if session is not None and session.connected:
                 commands.append(events.Send(session_id, message))
         return commands
+
+    def _most_changes(self) -> int:
+        policy = self.policy
+        return policy.shared_commit_changes if self.is_shared() else policy.commit_changes
 
     def _stored(self, event: events.Stored) -> None:
         """Let the next commit leave: the conductor works on it while the verdicts are looked at."""
