@@ -30,23 +30,61 @@ class RenewSchedulerRequest(_message.Message):
 
     SCHEDULER_ID_FIELD_NUMBER: _builtins.int
     ADDRESS_FIELD_NUMBER: _builtins.int
+    DRAINED_FIELD_NUMBER: _builtins.int
     scheduler_id: _builtins.str
     """UUID, new for every start."""
     address: _builtins.str
     """Where engines reach it."""
+    @_builtins.property
+    def drained(self) -> _containers.RepeatedCompositeFieldContainer[Global___DrainedEngine]:
+        """All engines that it gives nothing while others can do the work, for operators to see."""
+
     def __init__(
         self,
         *,
         scheduler_id: _builtins.str = ...,
         address: _builtins.str = ...,
+        drained: _abc.Iterable[Global___DrainedEngine] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "scheduler_id", b"scheduler_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "drained", b"drained", "scheduler_id", b"scheduler_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RenewSchedulerRequest: _TypeAlias = RenewSchedulerRequest  # noqa: Y015
+
+@_typing.final
+class DrainedEngine(_message.Message):
+    """An engine that a scheduler does not trust."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENGINE_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    REST_FIELD_NUMBER: _builtins.int
+    engine_id: _builtins.str
+    """Name of the engine."""
+    reason: _builtins.str
+    """Why, and what to do, in a sentence."""
+    @_builtins.property
+    def rest(self) -> _duration_pb2.Duration:
+        """For how much longer, should nothing more be lost."""
+
+    def __init__(
+        self,
+        *,
+        engine_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        rest: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["rest", b"rest"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["engine_id", b"engine_id", "reason", b"reason", "rest", b"rest"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DrainedEngine: _TypeAlias = DrainedEngine  # noqa: Y015
 
 @_typing.final
 class RenewSchedulerResponse(_message.Message):

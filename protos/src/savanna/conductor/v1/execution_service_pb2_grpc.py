@@ -105,8 +105,8 @@ class ExecutionServiceServicer:
         """Records decisions, all in one transaction, fenced by the scheduler's lease; each change is also fenced by the
         task's epoch and session. A commit with the number of the last one is not applied again: the stored outcome
         is returned. A commit without changes is one too: sent under the number of one that failed in a way that leaves
-        its fate open, it either gives the stored outcome or sees to it that the other is never stored. Errors: ABORTED when the incarnation has lost its lease, FAILED_PRECONDITION for a number that
-        is neither the last one nor its successor.
+        its fate open, it either gives the stored outcome or sees to it that the other is never stored. Errors: ABORTED when
+        the incarnation has lost its lease, FAILED_PRECONDITION for a number that is neither the last one nor its successor.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

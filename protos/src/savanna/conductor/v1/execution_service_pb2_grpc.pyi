@@ -49,8 +49,8 @@ class ExecutionServiceStub:
     """Records decisions, all in one transaction, fenced by the scheduler's lease; each change is also fenced by the
     task's epoch and session. A commit with the number of the last one is not applied again: the stored outcome
     is returned. A commit without changes is one too: sent under the number of one that failed in a way that leaves
-    its fate open, it either gives the stored outcome or sees to it that the other is never stored. Errors: ABORTED when the incarnation has lost its lease, FAILED_PRECONDITION for a number that
-    is neither the last one nor its successor.
+    its fate open, it either gives the stored outcome or sees to it that the other is never stored. Errors: ABORTED when
+    the incarnation has lost its lease, FAILED_PRECONDITION for a number that is neither the last one nor its successor.
     """
     RenewSessions: _grpc.UnaryUnaryMultiCallable[_execution_service_pb2.RenewSessionsRequest, _execution_service_pb2.RenewSessionsResponse]
     """Makes or renews leases of engine sessions. The rows are independent of schedulers: any may renew."""
@@ -76,8 +76,8 @@ class ExecutionServiceAsyncStub(ExecutionServiceStub):
     """Records decisions, all in one transaction, fenced by the scheduler's lease; each change is also fenced by the
     task's epoch and session. A commit with the number of the last one is not applied again: the stored outcome
     is returned. A commit without changes is one too: sent under the number of one that failed in a way that leaves
-    its fate open, it either gives the stored outcome or sees to it that the other is never stored. Errors: ABORTED when the incarnation has lost its lease, FAILED_PRECONDITION for a number that
-    is neither the last one nor its successor.
+    its fate open, it either gives the stored outcome or sees to it that the other is never stored. Errors: ABORTED when
+    the incarnation has lost its lease, FAILED_PRECONDITION for a number that is neither the last one nor its successor.
     """
     RenewSessions: _aio.UnaryUnaryMultiCallable[_execution_service_pb2.RenewSessionsRequest, _execution_service_pb2.RenewSessionsResponse]  # type: ignore[assignment]
     """Makes or renews leases of engine sessions. The rows are independent of schedulers: any may renew."""
@@ -130,8 +130,8 @@ class ExecutionServiceServicer(metaclass=_abc_1.ABCMeta):
         """Records decisions, all in one transaction, fenced by the scheduler's lease; each change is also fenced by the
         task's epoch and session. A commit with the number of the last one is not applied again: the stored outcome
         is returned. A commit without changes is one too: sent under the number of one that failed in a way that leaves
-        its fate open, it either gives the stored outcome or sees to it that the other is never stored. Errors: ABORTED when the incarnation has lost its lease, FAILED_PRECONDITION for a number that
-        is neither the last one nor its successor.
+        its fate open, it either gives the stored outcome or sees to it that the other is never stored. Errors: ABORTED when
+        the incarnation has lost its lease, FAILED_PRECONDITION for a number that is neither the last one nor its successor.
         """
 
     @_abc_1.abstractmethod

@@ -26,31 +26,33 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from savanna.operation.v1 import operation_pb2 as savanna_dot_operation_dot_v1_dot_operation__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1asavanna/mesh/v1/mesh.proto\x12\x0fsavanna.mesh.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a$savanna/operation/v1/operation.proto\"\x8f\x02\n\nMeshStatus\x12(\n\x04time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nschedulers\x18\x02 \x03(\x0b\x32\x1a.savanna.mesh.v1.Scheduler\x12(\n\x07\x65ngines\x18\x03 \x03(\x0b\x32\x17.savanna.mesh.v1.Engine\x12.\n\x08projects\x18\x04 \x03(\x0b\x32\x1c.savanna.mesh.v1.ProjectLoad\x12\x34\n\noperations\x18\x05 \x03(\x0b\x32 .savanna.mesh.v1.OperationInHand\x12\x17\n\x0fmore_operations\x18\x06 \x01(\x05\"\xee\x01\n\tScheduler\x12\x14\n\x0cscheduler_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12+\n\x08liveness\x18\x03 \x01(\x0e\x32\x19.savanna.mesh.v1.Liveness\x12.\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0elease_end_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\noperations\x18\x06 \x01(\x05\x12\x15\n\rrunning_tasks\x18\x07 \x01(\x05\"\x97\x02\n\x06\x45ngine\x12\x11\n\tengine_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12+\n\x08liveness\x18\x03 \x01(\x0e\x32\x19.savanna.mesh.v1.Liveness\x12.\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0elease_end_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x05pools\x18\x06 \x03(\x0b\x32\x19.savanna.mesh.v1.PoolLoad\x12+\n\x06oldest\x18\x07 \x01(\x0b\x32\x1b.savanna.mesh.v1.TaskInHand\"8\n\x08PoolLoad\x12\x0c\n\x04pool\x18\x01 \x01(\t\x12\r\n\x05slots\x18\x02 \x01(\x05\x12\x0f\n\x07running\x18\x03 \x01(\x05\"\x9b\x01\n\nTaskInHand\x12\x14\n\x0coperation_id\x18\x01 \x01(\t\x12\x14\n\x0c\x63luster_name\x18\x02 \x01(\t\x12\x10\n\x08task_key\x18\x03 \x01(\t\x12\r\n\x05title\x18\x04 \x01(\t\x12\x10\n\x08instance\x18\x05 \x01(\t\x12.\n\nstart_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x8d\x01\n\x0bProjectLoad\x12\x12\n\nproject_id\x18\x01 \x01(\t\x12\x12\n\noperations\x18\x02 \x01(\x05\x12\x15\n\rrunning_tasks\x18\x03 \x01(\x05\x12\x13\n\x0bready_tasks\x18\x04 \x01(\x05\x12*\n\x0boldest_wait\x18\x05 \x01(\x0b\x32\x15.savanna.mesh.v1.Wait\"\x81\x01\n\x0fOperationInHand\x12\x32\n\toperation\x18\x01 \x01(\x0b\x32\x1f.savanna.operation.v1.Operation\x12\x14\n\x0cscheduler_id\x18\x02 \x01(\t\x12$\n\x05waits\x18\x03 \x03(\x0b\x32\x15.savanna.mesh.v1.Wait\"\xbf\x04\n\x04Wait\x12,\n\x06reason\x18\x01 \x01(\x0e\x32\x1c.savanna.mesh.v1.Wait.Reason\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\r\n\x05tasks\x18\x03 \x01(\x05\x12.\n\nsince_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nuntil_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0coperation_id\x18\x06 \x01(\t\x12\x14\n\x0c\x63luster_name\x18\x07 \x01(\t\x12\x10\n\x08task_key\x18\x08 \x01(\t\x12\r\n\x05title\x18\t \x01(\t\x12\x10\n\x08instance\x18\n \x01(\t\x12\x0c\n\x04pool\x18\x0b \x01(\t\"\x9b\x02\n\x06Reason\x12\x16\n\x12REASON_UNSPECIFIED\x10\x00\x12\x0f\n\x0bREASON_HELD\x10\x01\x12\x17\n\x13REASON_NO_SCHEDULER\x10\x02\x12\x1b\n\x17REASON_SCHEDULER_SILENT\x10\x03\x12\x18\n\x14REASON_ENGINE_SILENT\x10\x04\x12\x14\n\x10REASON_NO_ENGINE\x10\x05\x12\x12\n\x0eREASON_NO_SLOT\x10\x06\x12\x10\n\x0cREASON_LIMIT\x10\x07\x12\x13\n\x0fREASON_HAND_OUT\x10\x08\x12\x10\n\x0cREASON_RETRY\x10\t\x12\x12\n\x0eREASON_NOT_YET\x10\n\x12\x10\n\x0cREASON_NEEDS\x10\x0b\x12\x0f\n\x0bREASON_PLAN\x10\x0c*a\n\x08Liveness\x12\x18\n\x14LIVENESS_UNSPECIFIED\x10\x00\x12\x12\n\x0eLIVENESS_ALIVE\x10\x01\x12\x13\n\x0fLIVENESS_SILENT\x10\x02\x12\x12\n\x0eLIVENESS_ENDED\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1asavanna/mesh/v1/mesh.proto\x12\x0fsavanna.mesh.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a$savanna/operation/v1/operation.proto\"\x8f\x02\n\nMeshStatus\x12(\n\x04time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nschedulers\x18\x02 \x03(\x0b\x32\x1a.savanna.mesh.v1.Scheduler\x12(\n\x07\x65ngines\x18\x03 \x03(\x0b\x32\x17.savanna.mesh.v1.Engine\x12.\n\x08projects\x18\x04 \x03(\x0b\x32\x1c.savanna.mesh.v1.ProjectLoad\x12\x34\n\noperations\x18\x05 \x03(\x0b\x32 .savanna.mesh.v1.OperationInHand\x12\x17\n\x0fmore_operations\x18\x06 \x01(\x05\"\x96\x02\n\tScheduler\x12\x14\n\x0cscheduler_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12+\n\x08liveness\x18\x03 \x01(\x0e\x32\x19.savanna.mesh.v1.Liveness\x12.\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0elease_end_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\noperations\x18\x06 \x01(\x05\x12\x15\n\rrunning_tasks\x18\x07 \x01(\x05\x12&\n\x06\x64rains\x18\x08 \x03(\x0b\x32\x16.savanna.mesh.v1.Drain\"Z\n\x05\x44rain\x12\x11\n\tengine_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12.\n\nuntil_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x97\x02\n\x06\x45ngine\x12\x11\n\tengine_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12+\n\x08liveness\x18\x03 \x01(\x0e\x32\x19.savanna.mesh.v1.Liveness\x12.\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0elease_end_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x05pools\x18\x06 \x03(\x0b\x32\x19.savanna.mesh.v1.PoolLoad\x12+\n\x06oldest\x18\x07 \x01(\x0b\x32\x1b.savanna.mesh.v1.TaskInHand\"8\n\x08PoolLoad\x12\x0c\n\x04pool\x18\x01 \x01(\t\x12\r\n\x05slots\x18\x02 \x01(\x05\x12\x0f\n\x07running\x18\x03 \x01(\x05\"\x9b\x01\n\nTaskInHand\x12\x14\n\x0coperation_id\x18\x01 \x01(\t\x12\x14\n\x0c\x63luster_name\x18\x02 \x01(\t\x12\x10\n\x08task_key\x18\x03 \x01(\t\x12\r\n\x05title\x18\x04 \x01(\t\x12\x10\n\x08instance\x18\x05 \x01(\t\x12.\n\nstart_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x8d\x01\n\x0bProjectLoad\x12\x12\n\nproject_id\x18\x01 \x01(\t\x12\x12\n\noperations\x18\x02 \x01(\x05\x12\x15\n\rrunning_tasks\x18\x03 \x01(\x05\x12\x13\n\x0bready_tasks\x18\x04 \x01(\x05\x12*\n\x0boldest_wait\x18\x05 \x01(\x0b\x32\x15.savanna.mesh.v1.Wait\"\x81\x01\n\x0fOperationInHand\x12\x32\n\toperation\x18\x01 \x01(\x0b\x32\x1f.savanna.operation.v1.Operation\x12\x14\n\x0cscheduler_id\x18\x02 \x01(\t\x12$\n\x05waits\x18\x03 \x03(\x0b\x32\x15.savanna.mesh.v1.Wait\"\xbf\x04\n\x04Wait\x12,\n\x06reason\x18\x01 \x01(\x0e\x32\x1c.savanna.mesh.v1.Wait.Reason\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\r\n\x05tasks\x18\x03 \x01(\x05\x12.\n\nsince_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nuntil_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0coperation_id\x18\x06 \x01(\t\x12\x14\n\x0c\x63luster_name\x18\x07 \x01(\t\x12\x10\n\x08task_key\x18\x08 \x01(\t\x12\r\n\x05title\x18\t \x01(\t\x12\x10\n\x08instance\x18\n \x01(\t\x12\x0c\n\x04pool\x18\x0b \x01(\t\"\x9b\x02\n\x06Reason\x12\x16\n\x12REASON_UNSPECIFIED\x10\x00\x12\x0f\n\x0bREASON_HELD\x10\x01\x12\x17\n\x13REASON_NO_SCHEDULER\x10\x02\x12\x1b\n\x17REASON_SCHEDULER_SILENT\x10\x03\x12\x18\n\x14REASON_ENGINE_SILENT\x10\x04\x12\x14\n\x10REASON_NO_ENGINE\x10\x05\x12\x12\n\x0eREASON_NO_SLOT\x10\x06\x12\x10\n\x0cREASON_LIMIT\x10\x07\x12\x13\n\x0fREASON_HAND_OUT\x10\x08\x12\x10\n\x0cREASON_RETRY\x10\t\x12\x12\n\x0eREASON_NOT_YET\x10\n\x12\x10\n\x0cREASON_NEEDS\x10\x0b\x12\x0f\n\x0bREASON_PLAN\x10\x0c*a\n\x08Liveness\x12\x18\n\x14LIVENESS_UNSPECIFIED\x10\x00\x12\x12\n\x0eLIVENESS_ALIVE\x10\x01\x12\x13\n\x0fLIVENESS_SILENT\x10\x02\x12\x12\n\x0eLIVENESS_ENDED\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'savanna.mesh.v1.mesh_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_LIVENESS']._serialized_start=1985
-  _globals['_LIVENESS']._serialized_end=2082
+  _globals['_LIVENESS']._serialized_start=2117
+  _globals['_LIVENESS']._serialized_end=2214
   _globals['_MESHSTATUS']._serialized_start=119
   _globals['_MESHSTATUS']._serialized_end=390
   _globals['_SCHEDULER']._serialized_start=393
-  _globals['_SCHEDULER']._serialized_end=631
-  _globals['_ENGINE']._serialized_start=634
-  _globals['_ENGINE']._serialized_end=913
-  _globals['_POOLLOAD']._serialized_start=915
-  _globals['_POOLLOAD']._serialized_end=971
-  _globals['_TASKINHAND']._serialized_start=974
-  _globals['_TASKINHAND']._serialized_end=1129
-  _globals['_PROJECTLOAD']._serialized_start=1132
-  _globals['_PROJECTLOAD']._serialized_end=1273
-  _globals['_OPERATIONINHAND']._serialized_start=1276
-  _globals['_OPERATIONINHAND']._serialized_end=1405
-  _globals['_WAIT']._serialized_start=1408
-  _globals['_WAIT']._serialized_end=1983
-  _globals['_WAIT_REASON']._serialized_start=1700
-  _globals['_WAIT_REASON']._serialized_end=1983
+  _globals['_SCHEDULER']._serialized_end=671
+  _globals['_DRAIN']._serialized_start=673
+  _globals['_DRAIN']._serialized_end=763
+  _globals['_ENGINE']._serialized_start=766
+  _globals['_ENGINE']._serialized_end=1045
+  _globals['_POOLLOAD']._serialized_start=1047
+  _globals['_POOLLOAD']._serialized_end=1103
+  _globals['_TASKINHAND']._serialized_start=1106
+  _globals['_TASKINHAND']._serialized_end=1261
+  _globals['_PROJECTLOAD']._serialized_start=1264
+  _globals['_PROJECTLOAD']._serialized_end=1405
+  _globals['_OPERATIONINHAND']._serialized_start=1408
+  _globals['_OPERATIONINHAND']._serialized_end=1537
+  _globals['_WAIT']._serialized_start=1540
+  _globals['_WAIT']._serialized_end=2115
+  _globals['_WAIT_REASON']._serialized_start=1832
+  _globals['_WAIT_REASON']._serialized_end=2115
 # @@protoc_insertion_point(module_scope)

@@ -116,6 +116,7 @@ class Scheduler(_message.Message):
     LEASE_END_TIME_FIELD_NUMBER: _builtins.int
     OPERATIONS_FIELD_NUMBER: _builtins.int
     RUNNING_TASKS_FIELD_NUMBER: _builtins.int
+    DRAINS_FIELD_NUMBER: _builtins.int
     scheduler_id: _builtins.str
     """UUID of this life."""
     address: _builtins.str
@@ -134,6 +135,10 @@ class Scheduler(_message.Message):
     def lease_end_time(self) -> _timestamp_pb2.Timestamp:
         """When its lease ends, or ended."""
 
+    @_builtins.property
+    def drains(self) -> _containers.RepeatedCompositeFieldContainer[Global___Drain]:
+        """Engines that it gives nothing while others can do the work: they lost their work again and again."""
+
     def __init__(
         self,
         *,
@@ -144,14 +149,47 @@ class Scheduler(_message.Message):
         lease_end_time: _timestamp_pb2.Timestamp | None = ...,
         operations: _builtins.int = ...,
         running_tasks: _builtins.int = ...,
+        drains: _abc.Iterable[Global___Drain] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["lease_end_time", b"lease_end_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "lease_end_time", b"lease_end_time", "liveness", b"liveness", "operations", b"operations", "running_tasks", b"running_tasks", "scheduler_id", b"scheduler_id", "start_time", b"start_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "drains", b"drains", "lease_end_time", b"lease_end_time", "liveness", b"liveness", "operations", b"operations", "running_tasks", b"running_tasks", "scheduler_id", b"scheduler_id", "start_time", b"start_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Scheduler: _TypeAlias = Scheduler  # noqa: Y015
+
+@_typing.final
+class Drain(_message.Message):
+    """An engine that a scheduler does not trust."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENGINE_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    UNTIL_TIME_FIELD_NUMBER: _builtins.int
+    engine_id: _builtins.str
+    """Name of the engine."""
+    reason: _builtins.str
+    """Why, and what to do, in a sentence."""
+    @_builtins.property
+    def until_time(self) -> _timestamp_pb2.Timestamp:
+        """When it is trusted again, should nothing more be lost."""
+
+    def __init__(
+        self,
+        *,
+        engine_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        until_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["until_time", b"until_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["engine_id", b"engine_id", "reason", b"reason", "until_time", b"until_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Drain: _TypeAlias = Drain  # noqa: Y015
 
 @_typing.final
 class Engine(_message.Message):
