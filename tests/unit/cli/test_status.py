@@ -172,6 +172,18 @@ async def test_the_mesh_is_shown_with_who_lives_and_what_waits(stage: Stage, she
         assert expected in lines
 
 
+async def test_an_engine_that_is_drained_is_shown_with_what_to_do(
+    stage: Stage, shell: Shell
+) -> None:
+    mesh = stage.memory.mesh = busy_mesh()
+    for scheduler in mesh.schedulers:
+        # Both say so.
+        scheduler.drains.add(engine_id="engine-1", reason="look at its log", until_time=at(570))
+    lines = (await shell("status")).out.splitlines()
+    assert lines[1] == "  engine 'engine-1' is drained for 9 min 30 s more: look at its log"
+    assert sum("engine-1" in each and "drained" in each for each in lines[2:]) == 1
+
+
 async def test_a_mesh_with_nobody_in_it_says_what_to_start(stage: Stage, shell: Shell) -> None:
     stage.memory.mesh = MeshStatus(time=at(0))
     result = await shell("status")

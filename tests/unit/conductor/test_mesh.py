@@ -182,3 +182,23 @@ async def test_ended_operations_are_left_out_and_many_are_counted(conductor: Con
         await owner.commit(execution.Change(end_operation=over))
     status = await look(conductor)
     assert (len(status.operations), status.more_operations, len(status.projects)) == (0, 0, 0)
+
+
+async def test_engines_that_a_scheduler_drains_are_told_as_long_as_it_says_so(
+    conductor: Conductor,
+) -> None:
+    owner = await new_owner(conductor)
+    await engine(conductor, "engine-7")
+    drained = execution.DrainedEngine(engine_id="engine-7", reason="lost thrice; look at it")
+    drained.rest.FromSeconds(500)
+    renewal = execution.RenewSchedulerRequest(
+        scheduler_id=owner.scheduler_id, address="unix:/none", drained=[drained]
+    )
+    await conductor.execution.RenewScheduler(renewal)
+    status = await look(conductor)
+    [told] = status.schedulers[0].drains
+    assert (told.engine_id, told.reason) == ("engine-7", "lost thrice; look at it")
+    assert 495 < told.until_time.seconds - status.time.seconds <= 500
+    renewal.ClearField("drained")
+    await conductor.execution.RenewScheduler(renewal)
+    assert not (await look(conductor)).schedulers[0].drains

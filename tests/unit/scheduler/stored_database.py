@@ -51,9 +51,9 @@ class StoredDatabase(Database):
     # Leases.
 
     def renew_scheduler(self, scheduler_id: str) -> None:
+        asked = execution.RenewSchedulerRequest(scheduler_id=scheduler_id)
         self._write(
-            lambda tx: leases.renew_scheduler(tx, scheduler_id, "", lease_seconds=self.lease),
-            rows=False,
+            lambda tx: leases.renew_scheduler(tx, asked, lease_seconds=self.lease), rows=False
         )
 
     def release(self, scheduler_id: str) -> None:

@@ -60,6 +60,17 @@ def test_a_drained_engine_is_told_why_and_what_to_do() -> None:
     assert 500 < told.duration.seconds <= 600
 
 
+def test_whom_a_scheduler_drains_and_why_is_told_with_its_lease() -> None:
+    stage = Stage()
+    bad_and_good(stage)
+    [told] = stage.core.trust.drained(stage.now + 60)
+    assert told.engine_id == "bad"
+    assert told.reason.startswith("3 times in 600 s it was lost with work in its hands (")
+    assert 440 < told.rest.seconds <= 540
+    stage.wait(700.0)
+    assert stage.core.trust.drained(stage.now) == []
+
+
 def test_two_accidents_are_bad_luck() -> None:
     stage = Stage()
     good = stage.begin(*MANY, slots={"plan": 1, "ssh": 1})

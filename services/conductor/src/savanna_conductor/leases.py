@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import insert, select, update
 
+from savanna.mesh.v1 import mesh_pb2
 from savanna.operation.v1 import operation_pb2
 from savanna_conductor.store import arrays, driver, schema
 from savanna_kit.errors import Aborted
@@ -37,31 +38,46 @@ class Session(NamedTuple):
 
 
 def renew_scheduler(
-    transaction: Transaction, scheduler_id: str, address: str, *, lease_seconds: float
+    transaction: Transaction,
+    request: execution_service_pb2.RenewSchedulerRequest,
+    *,
+    lease_seconds: float,
 ) -> None:
-    """Make or renew a scheduler's lease.
+    """Make or renew a scheduler's lease, and keep what it tells of itself.
 
     Raises ``Aborted`` once it was taken over.
     """
-    until = transaction.now + int(lease_seconds * MICROSECONDS)
     table = schema.scheduler
-    if find_scheduler(transaction, scheduler_id) is None:
+    told = {
+        "address": request.address,
+        "lease_until": transaction.now + int(lease_seconds * MICROSECONDS),
+        "drains": _drains(request.drained, transaction.now),
+    }
+    if find_scheduler(transaction, request.scheduler_id) is None:
         transaction.connection.execute(
             insert(table).values(
-                id=scheduler_id,
-                address=address,
-                lease_until=until,
+                id=request.scheduler_id,
                 lost=False,
                 last_commit=0,
                 last_outcome=b"",
                 started=transaction.now,
+                **told,
             )
         )
         return
-    own_scheduler(transaction, scheduler_id)
+    own_scheduler(transaction, request.scheduler_id)
     transaction.connection.execute(
-        update(table).where(table.c.id == scheduler_id).values(lease_until=until, address=address)
+        update(table).where(table.c.id == request.scheduler_id).values(**told)
     )
+
+
+def _drains(drained: Iterable[execution_service_pb2.DrainedEngine], now: int) -> bytes:
+    """Serialise, as of a scheduler that is shown, what one tells of engines that it drains."""
+    scheduler = mesh_pb2.Scheduler()
+    for each in drained:
+        drain = scheduler.drains.add(engine_id=each.engine_id, reason=each.reason)
+        drain.until_time.FromMicroseconds(now + each.rest.ToMicroseconds())
+    return scheduler.SerializeToString()
 
 
 def find_scheduler(transaction: Transaction, scheduler_id: str) -> Row[Any] | None:

@@ -165,8 +165,8 @@ def _task_facts(row: Row[Any], spec: operation_pb2.TaskSpec) -> TaskFacts:
 def _scheduler_rows(connection: Connection, now: int) -> Rows:
     table = schema.scheduler
     recent = table.c.lease_until > now - _SHOWN_SECONDS * leases.MICROSECONDS
-    query = select(table.c.id, table.c.address, table.c.lease_until, table.c.lost, table.c.started)
-    query = query.where(or_(table.c.lost.is_(False), recent))
+    shown = ("id", "address", "lease_until", "lost", "started", "drains")
+    query = select(*(table.c[each] for each in shown)).where(or_(table.c.lost.is_(False), recent))
     return list(connection.execute(query.order_by(table.c.address, table.c.started)))
 
 
@@ -214,17 +214,18 @@ def _schedulers(
     found = []
     for row in rows:
         liveness = _ENDED if row.lost else _ALIVE if row.lease_until >= now else _SILENT
-        found.append(
-            mesh_pb2.Scheduler(
-                scheduler_id=row.id,
-                address=row.address,
-                liveness=liveness,
-                start_time=timestamp(row.started),
-                lease_end_time=timestamp(row.lease_until),
-                operations=owned[row.id],
-                running_tasks=running[row.id],
-            )
+        scheduler = mesh_pb2.Scheduler(
+            scheduler_id=row.id,
+            address=row.address,
+            liveness=liveness,
+            start_time=timestamp(row.started),
+            lease_end_time=timestamp(row.lease_until),
+            operations=owned[row.id],
+            running_tasks=running[row.id],
         )
+        if liveness == _ALIVE and row.drains:
+            scheduler.MergeFromString(row.drains)
+        found.append(scheduler)
     return _without_successor(found)
 
 

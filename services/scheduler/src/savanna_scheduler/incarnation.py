@@ -169,9 +169,10 @@ class Incarnation:
 
     async def _renew_lease(self, address: str) -> float:
         asked = time.monotonic()
-        answer = await self._conductor.RenewScheduler(
-            execution.RenewSchedulerRequest(scheduler_id=self.id, address=address), timeout=5
+        request = execution.RenewSchedulerRequest(
+            scheduler_id=self.id, address=address, drained=self.core.trust.drained(asked)
         )
+        answer = await self._conductor.RenewScheduler(request, timeout=5)
         self.feed(events.Peers(max(1, answer.living_schedulers)))
         lease = answer.lease.ToMilliseconds() / 1000
         self.lease_until = asked + lease

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from savanna.mesh.v1.mesh_pb2 import (
+        Drain,
         Engine,
         MeshStatus,
         OperationInHand,
@@ -39,6 +40,7 @@ def tell(to: Console, mesh: MeshStatus) -> None:
     for line in _alarms(mesh):
         to.print(Text(f"  {line}", style="red"))
     pools = sorted({load.pool for each in mesh.engines for load in each.pools})
+    drained = {each.engine_id for each in _drains(mesh)}
     waits = [(each, wait) for each in mesh.operations for wait in each.waits]
     _table(
         to,
@@ -48,7 +50,7 @@ def tell(to: Console, mesh: MeshStatus) -> None:
     _table(
         to,
         ("engine", "state", "since", "lease", *pools, "longest step"),
-        [_engine(each, pools, now) for each in mesh.engines],
+        [_engine(each, pools, now, drained=each.engine_id in drained) for each in mesh.engines],
     )
     _table(
         to,
@@ -87,6 +89,16 @@ def _alarms(mesh: MeshStatus) -> Iterator[str]:
         yield "no scheduler is there: nothing is handed out; start savanna-scheduler"
     if not any(each.liveness == LIVENESS_ALIVE for each in mesh.engines):
         yield "no engine is there: nothing is done; start savanna-engine"
+    now = mesh.time.ToSeconds()
+    # Several schedulers may say the same.
+    for each in {drain.engine_id: drain for drain in _drains(mesh)}.values():
+        rest = words.seconds(max(0, each.until_time.ToSeconds() - now))
+        yield f"engine '{each.engine_id}' is drained for {rest} more: {each.reason}"
+
+
+def _drains(mesh: MeshStatus) -> Iterator[Drain]:
+    for scheduler in mesh.schedulers:
+        yield from scheduler.drains
 
 
 def _table(to: Console, heads: Sequence[str], rows: Sequence[Row]) -> None:
@@ -107,16 +119,17 @@ def _scheduler(each: Scheduler, now: datetime) -> Row:
     )
 
 
-def _engine(each: Engine, pools: Sequence[str], now: datetime) -> Row:
+def _engine(each: Engine, pools: Sequence[str], now: datetime, *, drained: bool) -> Row:
     loads = {load.pool: f"{load.running}/{load.slots or '?'}" for load in each.pools}
     longest = ""
     if each.HasField("oldest"):
         task = each.oldest
         step = _step(task.title or task.task_key, task.instance, task.cluster_name)
         longest = f"{_long(task.start_time, now)}  {step}"
+    is_alive = each.liveness == LIVENESS_ALIVE
     return (
         each.engine_id,
-        _liveness(each.liveness),
+        Text("drained", style="yellow") if drained and is_alive else _liveness(each.liveness),
         words.ago(each.start_time, now),
         _lease(each.lease_end_time, now),
         *(loads.get(pool, "") for pool in pools),

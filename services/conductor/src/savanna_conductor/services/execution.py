@@ -34,7 +34,7 @@ class ExecutionService(stubs.ExecutionServiceServicer):
         lease = self._settings.scheduler_lease_seconds
 
         def renew(tx: Transaction) -> int:
-            leases.renew_scheduler(tx, request.scheduler_id, request.address, lease_seconds=lease)
+            leases.renew_scheduler(tx, request, lease_seconds=lease)
             return len(claims.living_schedulers(tx.connection))
 
         living = await self._store.write(renew)

@@ -198,6 +198,8 @@ scheduler = Table(
     Column("last_commit", BigInteger, nullable=False),
     Column("last_outcome", LargeBinary, nullable=False),
     Column("started", BigInteger, nullable=False),
+    # Engines that it drains: a serialised message; null when it was never told.
+    Column("drains", LargeBinary, nullable=True),
 )
 
 engine_session = Table(

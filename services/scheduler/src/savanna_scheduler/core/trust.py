@@ -6,6 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from savanna.conductor.v1 import execution_service_pb2 as execution
 from savanna.scheduler.v1 import scheduler_service_pb2 as stream
 
 if TYPE_CHECKING:
@@ -35,6 +36,19 @@ class Trust:
     def __init__(self, core: SchedulerCore) -> None:
         self._core = core
         self._accidents: dict[str, list[Accident]] = defaultdict(list)
+        self._told: dict[str, tuple[str, float]] = {}
+        """By engine that is drained: why, and until when."""
+
+    def drained(self, now: float) -> list[execution.DrainedEngine]:
+        """List the engines that are drained."""
+        engines = {each.engine for each in self._core.sessions.drained.values()}
+        found = []
+        for engine in sorted(engines):
+            reason, until = self._told[engine]
+            each = execution.DrainedEngine(engine_id=engine, reason=reason)
+            each.rest.FromMilliseconds(int(1000 * max(0.0, until - now)))
+            found.append(each)
+        return found
 
     def lost(self, engine: str, nodes: Sequence[TaskNode]) -> None:
         """Note an accident, unless it is the fault of a task that is quarantined for it."""
@@ -82,6 +96,7 @@ class Trust:
                 self._accidents[engine] = kept
             else:
                 del self._accidents[engine]
+                self._told.pop(engine, None)
 
     def _blame(self, engine: str) -> list[Accident]:
         """Give the accidents for which an engine is blamed: the newest, each with another task;
@@ -103,13 +118,14 @@ class Trust:
         titles = sorted(
             {core.tasks[id].label for each in blame for id in each.tasks & core.tasks.keys()}
         )
+        why = (
+            f"{len(blame)} times in {window:.0f} s it was lost with work in its hands "
+            f"({', '.join(titles[:3])}); look at its log and its machine, then restart it in order "
+            "(SIGTERM), which clears its record"
+        )
+        self._told[session.engine] = why, core.now + rest
         told = stream.Distrust(
-            reason=(
-                f"engine '{session.engine}' is drained for {rest:.0f} s: {len(blame)} times in "
-                f"{window:.0f} s it was lost with work in its hands ({', '.join(titles[:3])}); "
-                "look at its log and its machine, then restart it in order (SIGTERM), which "
-                "clears its record"
-            )
+            reason=f"engine '{session.engine}' is drained for {rest:.0f} s: {why}"
         )
         told.duration.FromMilliseconds(int(rest * 1000))
         core.outbox.distrust(session.id, told)
