@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections import defaultdict
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from savanna.operation.v1.operation_pb2 import JournalEntry, Operation
+from savanna.operation.v1.operation_pb2 import Attempt, JournalEntry, Operation
 from tests.e2e.user import User
 from tests.mesh.plans import TOKEN, known, trusting
 from tests.mesh.wire import Wire
@@ -33,6 +31,7 @@ _WRITERS = 4
 _WRITER_PAUSE = 0.03
 """Seconds: most of the time at least one of the writers waits for its answer."""
 _PATIENCE = 30.0
+_NEVER = float("inf")
 
 
 @dataclass(frozen=True)
@@ -79,14 +78,28 @@ class Story:
         return len(self.seconds) / (self.ended - self.begun)
 
     def pause(self, begin: float, end: float) -> float:
-        """Give the longest time in which an operation that was under way did not go on, of those
-        that touch a span of wall clock time."""
-        times = defaultdict(list)
+        """Give the longest time for which a step that lacked nothing was not handed out, of those
+        that touch a span of wall clock time. Plans are left out: they wait for one another."""
+        ready: dict[str, float] = {}
+        ended: dict[tuple[str, str], float] = {}
+        needs: dict[str, list[str]] = {}
+        longest = 0.0
         for each in self.journal:
-            if each.operation_id:
-                times[each.operation_id].append(each.time.ToNanoseconds() / 1e9)
-        gaps = (pair for each in times.values() for pair in pairwise(sorted(each)))
-        return max((to - since for since, to in gaps if to > begin and since < end), default=0.0)
+            time, step = each.time.ToNanoseconds() / 1e9, each.task_id
+            if each.kind == JournalEntry.KIND_TASK_CREATED:
+                ready[step], needs[step] = time, list(each.needs)
+            elif each.kind == JournalEntry.KIND_TASK_ENDED:
+                ended[each.operation_id, each.task_key] = time
+            elif each.kind == JournalEntry.KIND_TASK_RETRIED:
+                # What its engine gave back is to be done again at once; others wait for their time.
+                gave_back = each.outcome == Attempt.OUTCOME_CANCELLED
+                ready[step], needs[step] = (time if gave_back else _NEVER), []
+            elif each.kind == JournalEntry.KIND_TASK_ASSIGNED and each.task_kind != "plan":
+                needed = (ended.get((each.operation_id, key), 0.0) for key in needs[step])
+                since = max(ready[step], *needed, 0.0)
+                if time > begin and since < end:
+                    longest = max(longest, time - since)
+        return longest
 
     def __str__(self) -> str:
         taken = sorted(self.seconds)

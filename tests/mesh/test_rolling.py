@@ -26,6 +26,9 @@ ROLES = ("api-1", "conductor-1", "scheduler-1", "engine-1")
 TWO_HEALTH_INTERVALS = 2.2
 """Seconds; Envoy asks once in a second."""
 
+PAUSE = 1.0
+"""Seconds for which a step that lacks nothing may wait while a service ends in order."""
+
 IN_HAND = 2.0
 """Seconds after a kill in which what the killed one had in hand has failed."""
 
@@ -41,8 +44,10 @@ async def test_services_that_are_ended_in_order_cost_no_request_and_no_launch(
             codes[name] = await asyncio.to_thread(simulated.stop, name)
             pauses.append((name, begun, time.time()))
             await back(simulated, name)
-    told = [f"{name} {story.pause(begin, end):.2f} s" for name, begin, end in pauses]
-    sys.stderr.write(f"{story}; longest pause of an operation at the end of {', '.join(told)}\n")
+    longest = {name: story.pause(begin, end) for name, begin, end in pauses}
+    told = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in longest.items())
+    sys.stderr.write(f"{story}; longest wait of a step for its hand-out at the end of {told}\n")
+    assert max(longest.values()) <= PAUSE, told
     assert codes == dict.fromkeys(ROLES, 0)
     assert story.failures == []
     await check(plan, story)
