@@ -101,7 +101,7 @@ async def _assembled(
         watches = Watches()
         parts.drains[:] = [watches.end]
         parts.served[:] = _served(api, authenticator, watches)
-        app = App({v2.MOUNT: v2.table(api)}, authenticator)
+        app = App({v2.MOUNT: v2.table(api)}, authenticator, callers=_CALLERS)
         parts.rest_address = await stack.enter_async_context(
             listening(
                 app,

@@ -19,8 +19,10 @@ from starlette.responses import Response
 from savanna_api_gateway import metrics
 from savanna_api_gateway.auth.entry import enter
 from savanna_api_gateway.rest import bodies, failures, microversion, paging, versions
+from savanna_api_gateway.rest.listener import CALLER
 from savanna_api_gateway.rest.routing import Call
 from savanna_kit import context, errors, logs, telemetry
+from savanna_kit.identity import FORWARDED, caller_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, MutableMapping
@@ -44,11 +46,21 @@ _UPLOAD_SECONDS = 600.0
 
 
 class App:
-    """An ASGI application over tables of routes, by mount."""
+    """An ASGI application over tables of routes, by mount.
 
-    def __init__(self, tables: Mapping[str, Table], authenticator: Authenticator) -> None:
+    ``callers`` are the roles that may call where certificates are shown.
+    """
+
+    def __init__(
+        self,
+        tables: Mapping[str, Table],
+        authenticator: Authenticator,
+        *,
+        callers: frozenset[str] = frozenset(),
+    ) -> None:
         self._tables = dict(tables)
         self._authenticator = authenticator
+        self._callers = callers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -87,6 +99,7 @@ class App:
         return _failed(failure, headers)
 
     async def _served(self, request: Request, headers: MutableMapping[str, str]) -> Response:
+        self._check_certificate(request)
         path = request.scope["path"]
         if path in ("", "/"):
             return _json(versions.document(str(request.base_url)), 300)
@@ -116,6 +129,19 @@ class App:
         async with asyncio.timeout(seconds):
             call = await _call(request, caller, route, match, asked.version)
             return _finished(await route.handle(call), route, headers)
+
+    def _check_certificate(self, request: Request) -> None:
+        names = request.scope.get("state", {}).get(CALLER)
+        if names is None:
+            return
+        role = caller_of(names, request.headers.get(FORWARDED, ""))
+        if role not in self._callers:
+            log.warning("caller_refused", path=request.url.path, role=role, peer=request.client)
+            raise errors.PermissionDenied(
+                f"REST is for {', '.join(sorted(self._callers))}, and the caller's certificate "
+                f"says {role or 'no role'}\nGive the caller a certificate of its role",
+                reason="CALLER_NOT_ALLOWED",
+            )
 
 
 _NOT_FOUND = (

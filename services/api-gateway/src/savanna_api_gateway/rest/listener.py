@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from savanna_kit import logs
 from savanna_kit.settings import SettingsError
@@ -26,6 +27,22 @@ _BACKLOG = 2048
 _KEEP_ALIVE_SECONDS = 75
 _TICK_SECONDS = 0.1
 """How often uvicorn wants its tick, which renews the date of replies every tenth time."""
+
+
+CALLER = "savanna.caller"
+"""In the state of a request that came with a certificate: the names in it."""
+
+
+class _Protocol(HttpToolsProtocol):
+    """Tells the application what a caller's certificate says."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Note the names; each request of the connection gets a copy."""
+        super().connection_made(transport)
+        certificate = transport.get_extra_info("peercert")
+        if certificate:
+            names = [name for _, name in certificate.get("subjectAltName", ())]
+            self.app_state = {**self.app_state, CALLER: names}
 
 
 class _Server(uvicorn.Server):
@@ -102,7 +119,7 @@ async def listening(
     host, port = bound.getsockname()[:2]
     config = uvicorn.Config(
         app,
-        http="httptools",
+        http=_Protocol,
         ws="none",
         lifespan="off",
         log_config=None,
