@@ -95,6 +95,9 @@ class History:
     errors: list[str] = field(default_factory=list)
     """What processes logged as errors, which no blow excuses."""
 
+    swept: int = 0
+    """Servers that engines removed as orphans."""
+
     left: list[str] = field(default_factory=list)
     """What the cloud still has when every cluster is deleted."""
 

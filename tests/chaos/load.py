@@ -14,7 +14,7 @@ from savanna.api.v1 import cluster_service_pb2 as clusters
 from savanna.api.v1 import job_service_pb2 as jobs
 from savanna.cluster.v1.cluster_pb2 import NodeGroup
 from savanna.job.v1.job_pb2 import Job, JobBinary, JobTemplate
-from savanna.operation.v1.operation_pb2 import Operation
+from savanna.operation.v1.operation_pb2 import ON_FAILURE_KEEP, ON_FAILURE_ROLLBACK, Operation
 from savanna_client.outage import Outage
 from savanna_kit import errors
 from savanna_pluginkit.conformance import set_config
@@ -94,6 +94,10 @@ class Crowd:
         goal = Operation.Goal.Name(operation.goal).removeprefix("GOAL_")
         self.promises[operation.id] = Promise(operation.id, cluster, goal, wanted)
 
+    def unwish(self, operation: str) -> None:
+        """Note that an operation is to be cancelled: it may have been done before."""
+        self.promises[operation] = replace(self.promises[operation], wanted=_OR_CANCELLED)
+
     def excuse(self, cluster: str) -> None:
         """Note that a cluster is deleted: what was under way for it may be cancelled."""
         for each in self.promises.values():
@@ -131,7 +135,7 @@ class User:
             await asyncio.sleep(chance.uniform(0.0, 2.0))
             await self._delete(name, launch.cluster_id)
             return
-        ended = await self._ended(launch)
+        ended = await self._led_to_its_end(launch)
         if ended.state == Operation.STATE_SUCCEEDED:
             await self._use(name)
         await self._delete(name, launch.cluster_id)
@@ -156,7 +160,11 @@ class User:
         for phase in ("configure", "start", "decommission"):
             delay = self._chance.choice(self._crowd.delays)
             set_config(wanted.cluster_configs, "general", f"fake.delay.{phase}", delay)
-        request = clusters.CreateClusterRequest(cluster=wanted, request_id=str(uuid.uuid4()))
+        request = clusters.CreateClusterRequest(
+            cluster=wanted,
+            request_id=str(uuid.uuid4()),
+            on_failure=self._chance.choice((ON_FAILURE_ROLLBACK, ON_FAILURE_KEEP)),
+        )
         answer = await insist(lambda: self._client.clusters.CreateCluster(request))
         self._crowd.promise(answer.operation, name, _SUCCEEDED)
         return answer.operation
@@ -169,7 +177,7 @@ class User:
         )
         answer = await insist(lambda: self._client.clusters.ScaleCluster(request))
         self._crowd.promise(answer.operation, name, _SUCCEEDED)
-        await self._ended(answer.operation)
+        await self._led_to_its_end(answer.operation)
 
     async def _begin_job(self, name: str, message: str) -> jobs.RunJobResponse:
         job = Job(job_template_id=TEMPLATE, cluster_id=name)
@@ -215,6 +223,33 @@ class User:
             raise Gone(f"END cluster {name} is there, although it was deleted")
         if left := await self._crowd.servers(cluster_id):
             raise Gone(f"ORPHAN cluster {name} was deleted and left {', '.join(left)}")
+
+    async def _led_to_its_end(self, operation: Operation) -> Operation:
+        """Wait for the end of a launch or a scale, or cancel it and think again."""
+        chance = self._chance
+        if chance.random() < 0.8:
+            return await self._ended(operation)
+        await asyncio.sleep(chance.uniform(0.0, 2.0))
+        self._crowd.unwish(operation.id)
+        cancel = clusters.CancelOperationRequest(id=operation.id)
+        await insist(lambda: self._client.operations.CancelOperation(cancel))
+        ended = await self._ended(operation)
+        if ended.state != Operation.STATE_CANCELLED:
+            return ended
+        if chance.random() < 0.5:
+            retry = clusters.RetryOperationRequest(id=ended.id, request_id=str(uuid.uuid4()))
+            again = await insist(lambda: self._client.operations.RetryOperation(retry))
+            self._crowd.promise(again.operation, ended.cluster_name, _SUCCEEDED)
+            return await self._ended(again.operation)
+        rollback = clusters.RollbackOperationRequest(id=ended.id, request_id=str(uuid.uuid4()))
+        try:
+            back = await insist(lambda: self._client.operations.RollbackOperation(rollback))
+        except errors.FailedPrecondition:
+            # Nothing is left of it.
+            return ended
+        self._crowd.promise(back.operation, ended.cluster_name, _SUCCEEDED)
+        await self._ended(back.operation)
+        return ended
 
     async def _ended(self, operation: Operation) -> Operation:
         """Wait for the end of an operation: it may take its time while somebody is hurt."""

@@ -30,6 +30,9 @@ class ChaosPlan(MeshPlan):
     """The database for those who only look, whatever happens to the way of conductors."""
 
     plugins: tuple[str, ...] = ("fake",)
+    sweeps: bool = False
+    """Whether engines look for servers that belong to nobody all the time, however young these are,
+    and remove them: what they take wrongly is missed by users."""
 
     @property
     def delays(self) -> Sequence[int]:
@@ -53,6 +56,16 @@ class ChaosPlan(MeshPlan):
     def targets(self) -> Targets:
         """Say whom an adversary may strike."""
         raise NotImplementedError
+
+    def _engines(self) -> dict[str, str]:
+        told = {"SAVANNA_ENGINE_ATTEMPT_LOG": self.attempt_log}
+        if self.sweeps:
+            told |= {
+                "SAVANNA_ENGINE_SWEEP_INTERVAL_SECONDS": "1",
+                "SAVANNA_ENGINE_ORPHAN_GRACE_SECONDS": "0",
+                "SAVANNA_ENGINE_SWEEP_CLEAN": "5",
+            }
+        return told
 
     def _leases(self) -> dict[str, str]:
         return {
@@ -88,7 +101,7 @@ class AlonePlan(ChaosPlan):
             "SAVANNA_ALL_GRPC": self.grpc,
             "SAVANNA_ALL_CLOUD": self.cloud,
             "SAVANNA_ALL_SIMULATOR": self.address("simulator"),
-            "SAVANNA_ENGINE_ATTEMPT_LOG": self.attempt_log,
+            **self._engines(),
             **self._leases(),
         }
 
@@ -159,7 +172,7 @@ class PeersPlan(ChaosPlan):
             },
             "engine": {
                 "SAVANNA_ENGINE_CONDUCTOR": conductor,
-                "SAVANNA_ENGINE_ATTEMPT_LOG": self.attempt_log,
+                **self._engines(),
             },
             "api": {
                 "SAVANNA_API_LISTEN": self.address(name),

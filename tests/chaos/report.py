@@ -54,6 +54,7 @@ class Total:
         self._counts["kills"] += outcome.kills
         self._counts["attempts"] += outcome.attempts
         self._counts["commands on hosts"] += outcome.runs
+        self._counts["orphans swept"] += outcome.swept
         self._counts["operations given up, as one task was lost again and again"] += given_up(
             outcome.operations
         )

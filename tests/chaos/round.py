@@ -56,6 +56,9 @@ class Outcome:
     operations: list[Operation] = field(default_factory=list)
     attempts: int = 0
     runs: int = 0
+    swept: int = 0
+    """Servers that engines removed as orphans."""
+
     seconds: float = 0.0
 
 
@@ -172,6 +175,7 @@ class _Round:
             operations=list(history.operations.values()),
             attempts=len(history.attempts),
             runs=len(history.runs),
+            swept=history.swept,
         )
 
     async def _follow(self, client: Client) -> None:
@@ -201,13 +205,15 @@ class _Round:
         history.runs = await self._cloud.runs()
         history.hosts_told_all = self._cloud.tells_all
         history.left = await self._cloud.left()
-        history.errors = await asyncio.to_thread(self._errors)
+        logs = await asyncio.to_thread(self._logs)
+        history.errors = [f"{name}: {each}" for name, told in logs for each in read_errors(told)]
+        history.swept = sum('"orphan_cleaned"' in line for _, told in logs for line in told)
         return history
 
-    def _errors(self) -> list[str]:
+    def _logs(self) -> list[tuple[str, list[str]]]:
+        """Read what processes logged, by the name of the file."""
         return [
-            f"{log.name}: {error}"
+            (log.name, log.read_text(errors="replace").splitlines())
             for log in sorted(self._plan.folder.glob("*.log"))
             if str(log) != self._plan.attempt_log
-            for error in read_errors(log.read_text(errors="replace").splitlines())
         ]

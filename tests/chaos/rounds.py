@@ -45,7 +45,8 @@ async def one_round(
 ) -> Outcome:
     """Play the round of a seed in folders of its own, of which nothing is left.
 
-    Every fourth seed has hosts on this machine, the others have simulated ones.
+    Every fourth seed has hosts on this machine, the others have simulated ones. With odd seeds
+    engines sweep.
     """
     pace = pace or PACES[mode]
     with ExitStack() as stack:
@@ -60,6 +61,7 @@ async def one_round(
             "lease": pace.lease,
             "pause": pace.pause,
             "rest": "127.0.0.1:0",
+            "sweeps": seed % 2 == 1,
         }
         if mode == "sqlite":
             url = f"sqlite:///{path}/data/savanna.db"
