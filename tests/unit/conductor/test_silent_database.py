@@ -88,6 +88,21 @@ async def test_a_lock_that_is_held_for_ever_ends_statements_and_is_told_by_the_h
         assert stored.cluster.id == again.cluster.id
 
 
+async def test_a_database_that_lacks_what_it_had_is_told_by_the_health_and_may_come_back(
+    settings: ConductorSettings,
+) -> None:
+    async with running(settings) as conductor:
+        await until_health_is(settings, States.SERVING)
+        for before, after, health in (
+            ("counter", "mislaid", States.NOT_SERVING),
+            ("mislaid", "counter", States.SERVING),
+        ):
+            with session(settings.database_url) as other, other.begin():
+                other.execute(text(f"ALTER TABLE {before} RENAME TO {after}"))
+            await until_health_is(settings, health)
+        await conductor.create("c1")
+
+
 async def test_a_database_that_hangs_in_the_middle_of_a_conversation_is_cut_off(
     impatient: ConductorSettings,
 ) -> None:

@@ -88,6 +88,8 @@ def _open_postgresql(
         url,
         pool_size=connections,
         max_overflow=0,
+        # Keys and what users say must not get into logs with the statement that failed.
+        hide_parameters=True,
         executemany_mode="values_plus_batch",
         connect_args={
             "connect_timeout": 5,
@@ -109,6 +111,7 @@ def _open_sqlite(url: URL, *, readers: int) -> Engine:
         poolclass=QueuePool,
         pool_size=readers + 1,
         max_overflow=0,
+        hide_parameters=True,
         connect_args={"check_same_thread": False, "timeout": _BUSY_MILLISECONDS / 1000},
     )
 

@@ -71,8 +71,9 @@ class Patience:
 
 
 def _shut(line: Any) -> None:  # noqa: ANN401 - the driver's own connection
-    # One that was closed meanwhile has no socket any more, or one that is broken already.
-    with suppress(OSError):
+    # One that was closed meanwhile has no socket any more, or one that is broken already; it may
+    # be closed between the question and the answer, too.
+    with suppress(OSError, line.InterfaceError):
         if not line.closed:
             with socket.fromfd(line.fileno(), socket.AF_INET, socket.SOCK_STREAM) as copy:
                 copy.shutdown(socket.SHUT_RDWR)

@@ -15,7 +15,9 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import time
+import traceback
 from collections.abc import Callable, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -29,11 +31,11 @@ from savanna_conductor.store.changes import Changes
 from savanna_conductor.store.patience import Patience
 from savanna_kit import crashes, logs
 from savanna_kit.coalescer import Coalescer
-from savanna_kit.errors import Unavailable
+from savanna_kit.errors import Internal, Unavailable
 from savanna_kit.executors import BoundedExecutor
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from sqlalchemy import Connection, Engine
 
@@ -42,6 +44,9 @@ log = logs.get_logger(__name__)
 T = TypeVar("T")
 JOURNAL = "journal"
 SCHEMA_CHANGED = "SCHEMA_CHANGED"
+_STACK = 5
+"""Calls that are told of a statement that was refused."""
+
 _STATEMENTS = 3
 """A transaction may take as long as so many statements may."""
 
@@ -106,7 +111,7 @@ class Store:
     in threads.
 
     Both may run a function again when the database hung up before anything was stored. They raise
-    ``Unavailable`` when the database does not answer.
+    ``Unavailable`` when the database does not answer, and ``Internal`` when it refuses a statement.
     """
 
     def __init__(
@@ -135,12 +140,16 @@ class Store:
         """Run a function in a writing transaction, shared with others; returns after the commit."""
         # Whoever opens the transaction for all, each write belongs to its own request and trace.
         context = contextvars.copy_context()
-        result: T = await self._writes.call(lambda transaction: context.run(function, transaction))
+        with _faults_told():
+            result: T = await self._writes.call(
+                lambda transaction: context.run(function, transaction)
+            )
         return result
 
     async def read(self, function: Callable[[Connection], T]) -> T:
         """Run a function on one snapshot of the database."""
-        return await self._readers.run(self._tried, lambda: self._read_once(function))
+        with _faults_told():
+            return await self._readers.run(self._tried, lambda: self._read_once(function))
 
     def next_call(self) -> asyncio.Event:
         """Give what is set by the next write of this process that schedulers may wait for; most
@@ -230,6 +239,28 @@ class Store:
             connection.begin(),
         ):
             return function(connection)
+
+
+@contextmanager
+def _faults_told() -> Iterator[None]:
+    """Turn what is wrong with a statement, or with the tables that it is about, into an error of
+    the tree: loops that look at the database again and again survive it."""
+    try:
+        yield
+    except DBAPIError as error:
+        # Of what PostgreSQL says the rest may quote keys, and what users said.
+        why = getattr(getattr(error.orig, "diag", None), "message_primary", None)
+        where = traceback.format_tb(error.__traceback__)[-_STACK:]
+        log.error(
+            "statement_refused",
+            statement=error.statement,
+            error=why or str(error.orig),
+            stack="".join(where),
+        )
+        raise Internal(
+            "the database refused a statement; the conductor's log says which and why",
+            reason="STATEMENT_REFUSED",
+        ) from None
 
 
 def timestamp(microseconds: int) -> Timestamp | None:
