@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import secrets
 import socket
 import tempfile
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -81,9 +82,15 @@ async def servers_of(mesh: Mesh, cluster_id: str) -> list[str]:
         return [each.name for each in (await stub.ListServers(request)).servers]
 
 
+_PORTS = range(10_000, 32_000)
+"""Of these the kernel gives none to who calls somebody: a service that is started at one of them
+later, or again, finds it free."""
+
+
 def free_port() -> int:
     """Find a port that nobody listens at."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    while True:
+        port = secrets.choice(_PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
