@@ -37,6 +37,7 @@ class SimulatedScheduler(Process):
             shared_commit_changes=most,
             spawn_part=(part := world.chance.choice((1, 3, 1000))),
             shared_spawn_part=part,
+            looked_at=world.chance.choice((1, 500)),
             distrust_accidents=world.chance.choice((1, 2, 3)),
         )
         self.core = world.faults.scheduler_core(name, policy, Random(name))

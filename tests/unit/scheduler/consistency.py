@@ -53,9 +53,12 @@ def _check_task(core: SchedulerCore, node: TaskNode) -> None:
 
 def _goes_on(core: SchedulerCore, graph: OperationGraph) -> bool:
     """Say whether something will happen: a result, a verdict, a timer or an engine with room."""
+    due = core.next_timer()
     if graph.rests_until > core.now:
-        due = core.next_timer()
         return due is not None and due <= graph.rests_until
+    if graph.is_spawning and due is not None and due <= core.now:
+        # A large plan is being looked at, and others had their turn.
+        return True
     if graph.is_over or graph.plan_asked or graph.assigned or graph.plan_spec is None:
         return True
     ready = any(

@@ -6,7 +6,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from savanna.operation.v1.operation_pb2 import TaskSpec
-from savanna_scheduler.core.parts import LOOKED_AT, in_parts
+from savanna_scheduler.core.parts import in_parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,7 +17,8 @@ def spec(number: int, *needs: int) -> TaskSpec:
 
 
 def parts_of(specs: list[TaskSpec], most: int, most_bytes: int = 2**20) -> Iterator[list[TaskSpec]]:
-    return (each for each in in_parts(specs, most=most, most_bytes=most_bytes) if each)
+    parts = in_parts(specs, most=most, most_bytes=most_bytes, at_once=9)
+    return (each for each in parts if each)
 
 
 def test_few_tasks_are_given_as_they_are() -> None:
@@ -58,6 +59,6 @@ def test_tasks_that_need_each_other_or_what_is_not_there_are_kept() -> None:
 
 
 def test_looking_at_many_lets_others_have_their_turn() -> None:
-    specs = [spec(n) for n in range(3 * LOOKED_AT)]
-    parts = list(in_parts(specs, most=LOOKED_AT, most_bytes=2**20))
-    assert [len(each) for each in parts] == [0] * 6 + [LOOKED_AT] * 3
+    specs = [spec(n) for n in range(9)]
+    parts = list(in_parts(specs, most=3, most_bytes=2**20, at_once=3))
+    assert [len(each) for each in parts] == [0] * 6 + [3] * 3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from savanna.operation.v1 import operation_pb2
 from savanna.scheduler.v1 import scheduler_service_pb2 as stream
+from savanna_scheduler.core import events
 from savanna_scheduler.core.policy import Policy
 from tests.unit.scheduler.stage import Stage, step
 
@@ -197,3 +198,46 @@ def test_a_plan_that_came_back_does_not_wait_behind_a_newer_one_that_waits_for_i
     stage.wait(11.0, engine)
     engine.not_yet("plan/3", 100.0)
     assert "plan/2" in engine.running
+
+
+def with_a_large_plan() -> Stage:
+    """Begin an operation whose plan is too large to be looked at in one go."""
+    stage = Stage(policy=Policy(spawn_part=2, looked_at=2))
+    engine = stage.begin(*(step(f"t{n}") for n in range(8)))
+    assert [each.spec.key for each in stage.database.tasks_of("op")] == ["plan/1"]
+    assert engine.acknowledged == [("op:plan/1", 1)]
+    return stage
+
+
+def test_others_have_their_turn_while_a_large_plan_is_looked_at() -> None:
+    stage = with_a_large_plan()
+    stage.database.create("other", "p2")
+    stage.claim()
+    assert stage.state("plan/1", "other") == "ASSIGNED"
+    assert len(stage.database.tasks_of("op")) == 1
+    stage.wait(0.0)
+    ticks = 0
+    while len(stage.database.tasks_of("op")) < 9:
+        stage.tell(events.Tick())
+        ticks += 1
+    assert ticks <= 8
+
+
+def test_a_large_plan_that_is_wished_away_while_it_is_looked_at_stores_nothing() -> None:
+    stage = with_a_large_plan()
+    stage.database.request_cancel("op")
+    stage.claim()
+    stage.wait(1.0)
+    assert [each.spec.key for each in stage.database.tasks_of("op")] == ["plan/1", "plan/2"]
+    assert stage.state("plan/2") == "ASSIGNED"
+
+
+def test_a_large_plan_of_an_operation_that_is_over_is_not_looked_at_any_more() -> None:
+    stage = with_a_large_plan()
+    engine = stage.engines["e1"]
+    stage.database.request_cancel("op")
+    stage.claim()
+    engine.succeed("plan/2", end=Operation.STATE_CANCELLED)
+    stage.wait(1.0)
+    assert stage.outcome() == "CANCELLED"
+    assert stage.core.operations == {}

@@ -47,7 +47,7 @@ class Course:
             self.end(graph, Operation.STATE_FAILED, endless(graph, policy))
             return
         most = policy.shared_spawn_part if self._core.is_shared() else policy.spawn_part
-        parts = in_parts(specs, most=most, most_bytes=policy.commit_bytes)
+        parts = in_parts(specs, most=most, most_bytes=policy.commit_bytes, at_once=policy.looked_at)
         towards_goal = not graph.operation.cancel_requested
         graph.is_spawning = True
 

@@ -9,15 +9,15 @@ if TYPE_CHECKING:
 
     from savanna.operation.v1.operation_pb2 import TaskSpec
 
-LOOKED_AT = 500
-"""Tasks, some milliseconds, after which others have their turn."""
 
-
-def in_parts(specs: Sequence[TaskSpec], *, most: int, most_bytes: int) -> Iterator[list[TaskSpec]]:
+def in_parts(
+    specs: Sequence[TaskSpec], *, most: int, most_bytes: int, at_once: int
+) -> Iterator[list[TaskSpec]]:
     """Give tasks in parts of at most so many, and of so many bytes unless one alone is larger;
     those that fit into one are given as they are.
 
-    Looking at thousands takes long: an empty part says that it is the turn of others.
+    Looking at thousands takes long: an empty part, after ``at_once`` of them, says that it is the
+    turn of others.
     """
     if len(specs) <= most and sum(spec.ByteSize() for spec in specs) <= most_bytes:
         if specs:
@@ -25,7 +25,7 @@ def in_parts(specs: Sequence[TaskSpec], *, most: int, most_bytes: int) -> Iterat
         return
     part: list[TaskSpec] = []
     size = 0
-    ordered = yield from _needed_first(specs)
+    ordered = yield from _needed_first(specs, at_once)
     for spec in ordered:
         more = spec.ByteSize()
         if part and (len(part) == most or size + more > most_bytes):
@@ -36,13 +36,15 @@ def in_parts(specs: Sequence[TaskSpec], *, most: int, most_bytes: int) -> Iterat
     yield part
 
 
-def _needed_first(specs: Sequence[TaskSpec]) -> Generator[list[TaskSpec], None, Iterator[TaskSpec]]:
+def _needed_first(
+    specs: Sequence[TaskSpec], at_once: int
+) -> Generator[list[TaskSpec], None, Iterator[TaskSpec]]:
     """Order tasks by their needs, else as they are; those in a circle come last: nothing can help
     them."""
     by_key: dict[str, TaskSpec] = {}
     for number, spec in enumerate(specs, 1):
         by_key[spec.key] = spec
-        if number % LOOKED_AT == 0:
+        if number % at_once == 0:
             yield []
     missing: dict[str, int] = {}
     dependents: dict[str, list[str]] = {}
@@ -51,7 +53,7 @@ def _needed_first(specs: Sequence[TaskSpec]) -> Generator[list[TaskSpec], None, 
         missing[key] = len(needs)
         for need in needs:
             dependents.setdefault(need, []).append(key)
-        if number % LOOKED_AT == 0:
+        if number % at_once == 0:
             yield []
     return (by_key[key] for key in _ordered(missing, dependents))
 

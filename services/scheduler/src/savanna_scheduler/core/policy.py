@@ -78,6 +78,9 @@ class Policy:
     shared_spawn_part: int = 50
     """The same while several projects are busy."""
 
+    looked_at: int = 500
+    """New tasks that are looked at, some milliseconds long, before others have their turn."""
+
     commit_bytes: int = 8 * 2**20
     """A commit of so many bytes takes no further changes."""
 
