@@ -11,7 +11,7 @@ from savanna.operation.v1 import operation_pb2
 from savanna_conductor.alone import end_former_life
 from savanna_conductor.store import dialect
 from savanna_kit.errors import Aborted
-from tests.unit.conductor.changes import assign, claimed, codes, finish
+from tests.unit.conductor.changes import assign, claimed, codes, defer, finish
 from tests.unit.conductor.conftest import Conductor, new_owner
 from tests.unit.conductor.test_journal import Replay, history, name_of, watched
 
@@ -80,3 +80,28 @@ async def test_the_journal_replays_to_the_rows_after_the_death_of_all(
     answer = await history(conductor, graph.operation.id)
     state = name_of(Task.State.Name(answer.tasks[0].task.state))
     assert seen.tasks == {plan.id: (state, 1)} == {plan.id: ("PENDING", 1)}
+
+
+async def test_a_step_that_is_asked_again_and_again_is_told_right_after_the_death_of_all(
+    conductor: Conductor, settings: ConductorSettings
+) -> None:
+    owner, graph, session = await claimed(conductor)
+    plan, operation_id = graph.tasks[0], graph.operation.id
+    await owner.commit(assign(plan, 1, session))
+    await owner.commit(defer(plan, 1, session))
+    # The next look at it is told to nobody.
+    await owner.commit(assign(plan, 2, session))
+    begin_anew(settings)
+    owner, session = await new_owner(conductor), await conductor.session("engine-2")
+    await owner.claim()
+    await owner.commit(assign(plan, 3, session))
+    [stored] = (await history(conductor, operation_id)).tasks
+    last = (await watched(conductor, until=1))[-1].sequence
+    replay = Replay(await watched(conductor, until=last))
+    assert replay.tasks == {plan.id: (name_of(Task.State.Name(stored.task.state)), 3)}
+    told = [(each.epoch, each.engine_id, each.outcome) for each in stored.attempts]
+    assert told == [
+        # Looks that changed nothing are one attempt to readers.
+        (2, "engine-1", Attempt.OUTCOME_INTERRUPTED),
+        (3, "engine-2", Attempt.OUTCOME_UNSPECIFIED),
+    ]

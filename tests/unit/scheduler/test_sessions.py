@@ -206,3 +206,15 @@ def test_a_plan_that_savanna_dies_of_ends_its_operation() -> None:
     stage.claim()
     assert stage.outcome() == "FAILED"
     assert stage.database.operations["op"].message.failure.reason == "QUARANTINED"
+
+
+def test_a_plan_and_a_step_may_both_be_what_savanna_dies_of() -> None:
+    stage = Stage(policy=Policy())
+    plan = operation_pb2.TaskSpec(key="plan/1", kind="plan", pool="plan", is_plan=True)
+    stage.database.create("op", "p1", plan, step("a"))
+    for key in ("plan/1", "a"):
+        stage.database.task(key).interruptions = 10
+    stage.engine()
+    stage.claim()
+    assert not stage.abandoned
+    assert stage.outcome() == "FAILED"

@@ -99,6 +99,8 @@ class TaskRow:
         """Put it back, for all that had to do with it has died together."""
         self.state = Task.STATE_PENDING
         self.interruptions += 1
+        # It is told, so the next hand-out is too.
+        self.polled = False
         self.note_all()
 
     def end(self, state: Task.State.ValueType, failure: bytes, now: int) -> None:

@@ -206,7 +206,8 @@ class SchedulerCore:
         for node in hopeless:
             self.course.skip(node)
         for node in nodes:
-            if node.is_idle and node.interruptions >= self.policy.interruptions:
+            lethal = node.interruptions >= self.policy.interruptions
+            if lethal and node.is_idle and not graph.is_over:
                 self.results.give_up(node, failures.interrupted(node))
         operation = graph.operation
         if operation.cancel_requested and not operation.cancel_acknowledged:
