@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from savanna.operation.v1.operation_pb2 import Task
+from savanna.scheduler.v1 import scheduler_service_pb2 as stream
 from savanna_scheduler.core import events
 from savanna_scheduler.core.policy import Policy
 from tests.unit.scheduler.stage import Engine, Stage, step
@@ -159,3 +160,39 @@ def test_a_large_plan_is_stored_in_smaller_parts_beside_others() -> None:
             len(each.spawn.tasks) for changes in commits for each in changes if each.spawn.tasks
         ]
         assert parts == sizes
+
+
+def test_parts_get_smaller_when_somebody_else_comes() -> None:
+    stage = Stage(policy=Policy(spawn_part=8, shared_spawn_part=2))
+    engine = stage.engine(slots={"plan": 1, "ssh": 64})
+    stage.database.create("large", "p1")
+    stage.claim()
+    stage.holds_commits = True
+    engine.succeed("plan/1", spawn=[step(f"l{n}") for n in range(20)])
+    stage.record()
+    add(stage, "other", "p2", 1)
+    stage.go_on()
+    commits = [each.changes for each in stage.sent_commits]
+    parts = [len(each.spawn.tasks) for changes in commits for each in changes if each.spawn.tasks]
+    assert parts[-2:] == [2, 2]
+
+
+def test_new_tasks_count_as_so_many_in_a_small_commit() -> None:
+    stage = Stage(policy=Policy(shared_commit_changes=4, shared_spawn_part=3))
+    engine = stage.engine(slots={"plan": 8, "ssh": 8})
+    add(stage, "b", "p2", 1)
+    for number in range(6):
+        stage.database.create(f"a{number}", "p1")
+    stage.claim()
+    stage.holds_commits = True
+    plans = [each for each in engine.runs if each.key == "plan/1"]
+    assert len(plans) == 6
+    for plan in plans:
+        outcome = stream.Succeeded(spawn=[step(f"s{n}") for n in range(3)])
+        engine.say(stream.Result(attempt=plan.attempt, succeeded=outcome))
+    engine.succeed("b0")
+    while stage.commits:
+        stage.record()
+    sizes = [sum(len(change.spawn.tasks) for change in each.changes) for each in stage.sent_commits]
+    assert max(sizes) <= 6
+    assert sum(sizes) == 18

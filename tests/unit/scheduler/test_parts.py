@@ -17,7 +17,7 @@ def spec(number: int, *needs: int) -> TaskSpec:
 
 
 def parts_of(specs: list[TaskSpec], most: int, most_bytes: int = 2**20) -> Iterator[list[TaskSpec]]:
-    parts = in_parts(specs, most=most, most_bytes=most_bytes, at_once=9)
+    parts = in_parts(specs, most=lambda: most, most_bytes=most_bytes, at_once=9)
     return (each for each in parts if each)
 
 
@@ -60,5 +60,15 @@ def test_tasks_that_need_each_other_or_what_is_not_there_are_kept() -> None:
 
 def test_looking_at_many_lets_others_have_their_turn() -> None:
     specs = [spec(n) for n in range(9)]
-    parts = list(in_parts(specs, most=3, most_bytes=2**20, at_once=3))
+    parts = list(in_parts(specs, most=lambda: 3, most_bytes=2**20, at_once=3))
     assert [len(each) for each in parts] == [0] * 6 + [3] * 3
+
+
+def test_the_size_of_parts_may_change_on_the_way() -> None:
+    room = [4]
+    parts = in_parts([spec(n) for n in range(9)], most=lambda: room[0], most_bytes=2**20, at_once=9)
+    found = []
+    for part in parts:
+        found.append(len(part))
+        room[0] = 2
+    assert found == [0, 0, 2, 2, 2, 2, 1]

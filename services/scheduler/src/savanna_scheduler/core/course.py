@@ -6,6 +6,7 @@ It ends only when nothing of it runs any more: whoever waits for its end may rel
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING
 
 from savanna.operation.v1 import operation_pb2
@@ -15,7 +16,7 @@ from savanna_scheduler.core.graph import Ending, OperationGraph, Phase, TaskNode
 from savanna_scheduler.core.parts import in_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from savanna.conductor.v1 import execution_service_pb2 as execution
     from savanna_scheduler.core.scheduler import SchedulerCore
@@ -30,6 +31,8 @@ class Course:
 
     def __init__(self, core: SchedulerCore) -> None:
         self._core = core
+        self._looks: deque[Callable[[], None]] = deque()
+        """Large plans that are being looked at, each to go on with."""
 
     # Onwards.
 
@@ -46,8 +49,12 @@ class Course:
         if self._is_too_much(graph, tasks=len(specs), size=size):
             self.end(graph, Operation.STATE_FAILED, endless(graph, policy))
             return
-        most = policy.shared_spawn_part if self._core.is_shared() else policy.spawn_part
-        parts = in_parts(specs, most=most, most_bytes=policy.commit_bytes, at_once=policy.looked_at)
+        parts = in_parts(
+            specs,
+            most=lambda: policy.shared_spawn_part if self._core.is_shared() else policy.spawn_part,
+            most_bytes=policy.commit_bytes,
+            at_once=policy.looked_at,
+        )
         towards_goal = not graph.operation.cancel_requested
         graph.is_spawning = True
 
@@ -58,8 +65,7 @@ class Course:
             if part:
                 self._core.decide(graph, changes.spawn(graph.id, part), stored)
             elif part is not None:
-                # Others have their turn before the rest of it is looked at.
-                self._core.timers.at(self._core.now, store_next)
+                self._look_later(store_next)
             elif not graph.is_over:
                 graph.is_spawning = False
                 if not joined or graph.open_tasks == 0:
@@ -71,6 +77,19 @@ class Course:
             store_next(len(self._join(graph, verdict.spawned, towards_goal=towards_goal)))
 
         store_next()
+
+    def _look_later(self, look: Callable[[], None]) -> None:
+        """Have the rest of a large plan looked at when everything else has had its turn, other
+        large plans too."""
+        self._looks.append(look)
+        if len(self._looks) == 1:
+            self._core.timers.at(self._core.now, self._look)
+
+    def _look(self) -> None:
+        look = self._looks.popleft()
+        if self._looks:
+            self._core.timers.at(self._core.now, self._look)
+        look()
 
     def _is_too_much(
         self, graph: OperationGraph, *, tasks: int, size: int = 0, plans: int = 0

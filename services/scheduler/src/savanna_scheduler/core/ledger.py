@@ -1,4 +1,5 @@
-"""Decisions on their way into the database: one commit at a time, in the order of the decisions.
+"""Decisions on their way into the database: one commit at a time, those of a project in their
+order.
 
 What is decided while a commit is under way goes into the next, so that the end of a task and the
 hand-out of its successors share a transaction. Projects take turns, so that nobody's decisions wait
@@ -30,7 +31,12 @@ class Decision:
     change: execution.Change
     then: Then
     joined: bool
-    """Whether it goes into the same commit as the one before it."""
+    """Whether it goes into the same commit as the one of its project before it."""
+
+    @property
+    def weight(self) -> int:
+        """Give the number of rows that it is about: new tasks are many in one change."""
+        return max(1, len(self.change.spawn.tasks))
 
 
 class Ledger:
@@ -64,8 +70,8 @@ class Ledger:
         decided.append(Decision(change, then, joined))
 
     def next_commit(self, most_changes: Callable[[], int]) -> events.Commit | None:
-        """Begin the next commit, of about so many changes at most; None while one is under way or
-        nothing is decided."""
+        """Begin the next commit, of about so many changes at most, each new task counted as one;
+        None while one is under way or nothing is decided."""
         if self._under_way or not (self._decided or self._parts):
             return None
         self._under_way = self._parts.popleft() if self._parts else self._gathered(most_changes())
@@ -75,12 +81,13 @@ class Ledger:
     def _gathered(self, most: int) -> list[Decision]:
         """Take what was decided, as much as one commit holds, by turns."""
         gathered: list[Decision] = []
-        size = 0
-        while self._decided and len(gathered) < most and size < self._most_bytes:
+        weight = size = 0
+        while self._decided and weight < most and size < self._most_bytes:
             project_id, decided = next(iter(self._decided.items()))
             turn = [decided.popleft()]
             while decided and decided[0].joined:
                 turn.append(decided.popleft())
+            weight += sum(each.weight for each in turn)
             size += sum(each.change.ByteSize() for each in turn)
             gathered += turn
             if decided:

@@ -5,32 +5,32 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
     from savanna.operation.v1.operation_pb2 import TaskSpec
 
 
 def in_parts(
-    specs: Sequence[TaskSpec], *, most: int, most_bytes: int, at_once: int
+    specs: Sequence[TaskSpec], *, most: Callable[[], int], most_bytes: int, at_once: int
 ) -> Iterator[list[TaskSpec]]:
-    """Give tasks in parts of at most so many, and of so many bytes unless one alone is larger;
-    those that fit into one are given as they are.
+    """Give tasks in parts of at most so many, which is asked anew for each, and of so many bytes
+    unless one alone is larger; those that fit into one are given as they are.
 
     Looking at thousands takes long: an empty part, after ``at_once`` of them, says that it is the
     turn of others.
     """
-    if len(specs) <= most and sum(spec.ByteSize() for spec in specs) <= most_bytes:
+    if len(specs) <= most() and sum(spec.ByteSize() for spec in specs) <= most_bytes:
         if specs:
             yield list(specs)
         return
     part: list[TaskSpec] = []
-    size = 0
     ordered = yield from _needed_first(specs, at_once)
+    size, room = 0, most()
     for spec in ordered:
         more = spec.ByteSize()
-        if part and (len(part) == most or size + more > most_bytes):
+        if part and (len(part) >= room or size + more > most_bytes):
             yield part
-            part, size = [], 0
+            part, size, room = [], 0, most()
         part.append(spec)
         size += more
     yield part
