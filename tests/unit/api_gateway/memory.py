@@ -45,6 +45,10 @@ def now() -> Timestamp:
     return stamp
 
 
+def _key(request: Any) -> tuple[str, str]:
+    return request.DESCRIPTOR.name, request.request_id
+
+
 class Memory:
     """What is remembered."""
 
@@ -57,25 +61,26 @@ class Memory:
         self.steps: list[pb.ProgressStep] = []
         self.looks_at_progress = 0
         self.journal: list[operation_pb2.JournalEntry] = []
-        self.requests: dict[str, Any] = {}
-        self.digests: dict[str, str] = {}
+        self.requests: dict[tuple[str, str], tuple[str, Any]] = {}
+        """By kind of call and key: the digest of what was asked for, and what it made."""
+
         self.scales: list[pb.ScaleClusterRequest] = []
         self.output = b""
         self.mesh = mesh_pb2.MeshStatus()
 
     def made(self, request: Any) -> Any:
         """Give what the same request made before, if anything."""
-        made = self.requests.get(request.request_id)
-        digest = context.current().digest
-        if made is None:
-            # It counts if something is made now.
-            self.digests[request.request_id] = digest
-        if self.digests[request.request_id] != digest:
-            text = "request_id was used for another request"
-            raise errors.InvalidArgument(text, reason="REQUEST_ID_USED")
+        digest, made = self.requests.get(_key(request), ("", None))
         if made is None and request.known_only:
             raise errors.NotFound("this request has made nothing", reason="REQUEST_UNKNOWN")
+        if made is not None and digest != context.current().digest:
+            text = "request_id was used for another request"
+            raise errors.InvalidArgument(text, reason="REQUEST_ID_USED")
         return made
+
+    def remember(self, request: Any, made: Any) -> None:
+        """Remember what a request made."""
+        self.requests[_key(request)] = (context.current().digest, made)
 
     def begin(
         self, project_id: str, cluster: cluster_pb2.Cluster, goal: Any
@@ -135,7 +140,7 @@ class CatalogService(catalog_service_pb2_grpc.CatalogServiceServicer):
         inner.project_id = request.project_id
         inner.revision = 1
         self.memory.items[field, inner.id] = inner
-        self.memory.requests[request.request_id] = request.item
+        self.memory.remember(request, request.item)
         return cat.CreateItemResponse(item=request.item)
 
     async def GetItems(self, request: cat.GetItemsRequest, context: object) -> cat.GetItemsResponse:
@@ -251,7 +256,7 @@ class ClusterService(cluster_service_pb2_grpc.ClusterServiceServicer):
         answer = pb.CreateClusterResponse(cluster=cluster, operation=operation)
         operation.on_failure = request.on_failure
         answer.operation.CopyFrom(operation)
-        self.memory.requests[request.request_id] = answer
+        self.memory.remember(request, answer)
         return answer
 
     async def GetClusters(
@@ -308,7 +313,7 @@ class ClusterService(cluster_service_pb2_grpc.ClusterServiceServicer):
             request.name.project_id, cluster, operation_pb2.Operation.GOAL_SCALE
         )
         operation.on_failure = request.on_failure
-        self.memory.requests[request.request_id] = operation
+        self.memory.remember(request, operation)
         return pb.ScaleClusterResponse(cluster=cluster, operation=operation)
 
     async def DeleteCluster(

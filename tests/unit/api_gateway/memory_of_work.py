@@ -55,7 +55,7 @@ class JobService(cluster_service_pb2_grpc.JobServiceServicer):
             request.project_id, cluster, operation_pb2.Operation.GOAL_RUN_JOB
         )
         answer = pb.CreateJobResponse(job=job, operation=operation)
-        self.memory.requests[request.request_id] = answer
+        self.memory.remember(request, answer)
         return answer
 
     async def GetJobs(self, request: pb.GetJobsRequest, context: object) -> pb.GetJobsResponse:

@@ -108,7 +108,7 @@ async def test_a_key_of_another_request_is_refused(
     assert again.json() == first.json()
 
 
-async def test_a_key_of_another_call_is_refused(front: Front) -> None:
+async def test_a_key_of_another_message_is_refused(front: Front) -> None:
     key = str(uuid.uuid4())
     await front.clusters.CreateCluster(clu.CreateClusterRequest(cluster=message(), request_id=key))
     for wanted in (
@@ -118,6 +118,13 @@ async def test_a_key_of_another_call_is_refused(front: Front) -> None:
         with pytest.raises(errors.InvalidArgument, match="was used for another request"):
             await front.clusters.CreateCluster(wanted)
     assert len(front.memory.clusters) == 1
+
+
+async def test_each_kind_of_call_has_keys_of_its_own(front: Front) -> None:
+    key = {KEY_HEADER: str(uuid.uuid4())}
+    for path, body in (("node-group-templates", WORKER), ("clusters", cluster())):
+        answer = await front.rest.post(f"/v2/{path}", json=body, headers=key)
+        assert answer.status_code == 202, answer.text
 
 
 async def test_a_refused_request_may_be_mended_and_sent_with_its_key(front: Front) -> None:

@@ -43,11 +43,17 @@ def _find(transaction: Transaction, call: str, project_id: str, request_id: str)
     row = transaction.connection.execute(query).one_or_none()
     if row is None:
         return None
-    digest = context.current().digest
-    if digest and row.digest and digest != row.digest:
+    if _differ(context.current().digest, row.digest):
         raise used_for_another("request")
     made_id: str = row.made_id
     return made_id
+
+
+def _differ(one: str, other: str) -> bool:
+    """Say whether two digests are of different requests; those of different kinds, or of none, tell
+    nothing."""
+    kinds = {each.partition(":")[0] for each in (one, other)}
+    return one != other and len(kinds) == 1
 
 
 def remember(

@@ -37,7 +37,7 @@ class Door:
     def _single(self, method: Callable[..., Any]) -> Callable[..., Any]:
         async def guarded(request: object, context: grpc.aio.ServicerContext[Any, Any]) -> object:
             await enter(self._authenticator, token_in(context))
-            _take_key(method.__qualname__, request, context)
+            _take_key(request, context)
             crashes.here("api.call.before")
             answer: object = await method(request, context)
             crashes.here("api.call.after")
@@ -62,7 +62,7 @@ def token_in(context: grpc.aio.ServicerContext[Any, Any]) -> str:
     return text[len(_BEARER) :] if text.lower().startswith(_BEARER) else text
 
 
-def _take_key(method: str, request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:  # noqa: ANN401 - of any method
+def _take_key(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:  # noqa: ANN401 - of any method
     """Let the key beside a message count where the message has none: by that one a proxy took the
     call for one that may be sent again.
 
@@ -74,7 +74,8 @@ def _take_key(method: str, request: Any, context: grpc.aio.ServicerContext[Any, 
     if given is None:
         return
     request.request_id = ""
-    enter_digest(method.encode(), request.SerializeToString(deterministic=True))
+    name = request.DESCRIPTOR.full_name
+    enter_digest(name.encode(), request.SerializeToString(deterministic=True))
     request.request_id = given or _metadata(context, KEY_HEADER)
     if len(request.request_id) > LONGEST_KEY:
         problems = Problems()

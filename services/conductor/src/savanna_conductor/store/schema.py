@@ -268,7 +268,7 @@ request = Table(
     Column("made_id", String(64), nullable=False),
     Column("created", BigInteger, nullable=False, index=True),
     # Of what was asked for; empty where nobody told.
-    Column("digest", String(64), nullable=False, server_default=""),
+    Column("digest", String(80), nullable=False, server_default=""),
 )
 
 job = Table(

@@ -11,6 +11,6 @@ down_revision = "007_interruptions"
 
 def upgrade() -> None:
     """Of requests that were carried out before nothing is known: they match any."""
-    digest = sa.Column("digest", sa.String(64), nullable=False, server_default="")
+    digest = sa.Column("digest", sa.String(80), nullable=False, server_default="")
     op.add_column("request", digest)
     op.create_index(op.f("ix_request_created"), "request", ["created"])
