@@ -244,11 +244,17 @@ class User:
         rollback = clusters.RollbackOperationRequest(id=ended.id, request_id=str(uuid.uuid4()))
         try:
             back = await insist(lambda: self._client.operations.RollbackOperation(rollback))
-        except errors.FailedPrecondition:
-            # Nothing is left of it.
-            return ended
-        self._crowd.promise(back.operation, ended.cluster_name, _SUCCEEDED)
-        await self._ended(back.operation)
+        except errors.FailedPrecondition as refusal:
+            if refusal.reason != "NOTHING_LEFT":
+                raise
+        else:
+            self._crowd.promise(back.operation, ended.cluster_name, _SUCCEEDED)
+            ended_back = await self._ended(back.operation)
+            if is_given_up(ended_back):
+                return ended
+        left = await self._crowd.servers(ended.cluster_id)
+        if ended.goal == Operation.GOAL_LAUNCH and left:
+            raise Gone(f"ORPHAN the way back of {ended.id} left {', '.join(left)}")
         return ended
 
     async def _ended(self, operation: Operation) -> Operation:

@@ -80,7 +80,8 @@ class AlonePlan(ChaosPlan):
 
     @property
     def delays(self) -> Sequence[int]:
-        """Give milliseconds that leave a step a chance to be done between two deaths of all."""
+        """Give milliseconds that leave a step a chance to be done between two deaths of all; one
+        that outlives a lease would be given up after ten of them."""
         return (0, 0, 200, 500, int(500 * self.pause))
 
     def names(self) -> list[str]:

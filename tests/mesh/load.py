@@ -77,13 +77,16 @@ class Story:
         """Give the requests that were answered in a second."""
         return len(self.seconds) / (self.ended - self.begun)
 
-    def pause(self, begin: float, end: float) -> float:
-        """Give the longest time for which a step that lacked nothing was not handed out, of those
-        that touch a span of wall clock time. Plans are left out: they wait for one another."""
+    def waits(self, begin: float, end: float) -> list[tuple[float, str]]:
+        """Give for each hand-out in a span of wall clock time, or whose wait reaches into it, how
+        long the step had lacked nothing, and which it was. One that was lost with its engine lacked
+        nothing since its last hand-out. Plans are left out: they wait for one another."""
         ready: dict[str, float] = {}
         ended: dict[tuple[str, str], float] = {}
+        assigned: dict[str, float] = {}
         needs: dict[str, list[str]] = {}
-        longest = 0.0
+        why: dict[str, str] = {}
+        found = []
         for each in self.journal:
             time, step = each.time.ToNanoseconds() / 1e9, each.task_id
             if each.kind == JournalEntry.KIND_TASK_CREATED:
@@ -91,15 +94,20 @@ class Story:
             elif each.kind == JournalEntry.KIND_TASK_ENDED:
                 ended[each.operation_id, each.task_key] = time
             elif each.kind == JournalEntry.KIND_TASK_RETRIED:
-                # What its engine gave back is to be done again at once; others wait for their time.
-                gave_back = each.outcome == Attempt.OUTCOME_CANCELLED
-                ready[step], needs[step] = (time if gave_back else _NEVER), []
-            elif each.kind == JournalEntry.KIND_TASK_ASSIGNED and each.task_kind != "plan":
-                needed = (ended.get((each.operation_id, key), 0.0) for key in needs[step])
-                since = max(ready[step], *needed, 0.0)
-                if time > begin and since < end:
-                    longest = max(longest, time - since)
-        return longest
+                # Who failed, or said "not yet", waits for its own time.
+                given_back = {Attempt.OUTCOME_CANCELLED: time}
+                lost = {Attempt.OUTCOME_LOST: assigned.get(step, time)}
+                ready[step] = (given_back | lost).get(each.outcome, _NEVER)
+                needs[step] = []
+                why[step] = f", {Attempt.Outcome.Name(each.outcome)} before"
+            elif each.kind == JournalEntry.KIND_TASK_ASSIGNED:
+                assigned[step] = time
+                since = max(
+                    ready[step], *(ended.get((each.operation_id, n), 0) for n in needs[step]), 0
+                )
+                if each.task_kind != "plan" and time > begin and since < end:
+                    found.append((time - since, f"{each.task_key}{why.get(step, '')}"))
+        return found
 
     def __str__(self) -> str:
         taken = sorted(self.seconds)

@@ -33,10 +33,10 @@ class SimulatedScheduler(Process):
         self.id = name
         # Small commits, sometimes: nothing must need to be recorded together that is not joined.
         policy = Policy(
-            commit_changes=(most := world.chance.choice((3, 500))),
-            shared_commit_changes=most,
-            spawn_part=(part := world.chance.choice((1, 3, 1000))),
-            shared_spawn_part=part,
+            commit_changes=world.chance.choice((3, 500)),
+            shared_commit_changes=world.chance.choice((2, 500)),
+            spawn_part=world.chance.choice((1, 3, 1000)),
+            shared_spawn_part=world.chance.choice((1, 2, 1000)),
             looked_at=world.chance.choice((1, 500)),
             distrust_accidents=world.chance.choice((1, 2, 3)),
         )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import savanna_api_gateway.main as gateway
 from savanna_all_in_one.compose import compose, prepare_database
 from savanna_all_in_one.folder import DataFolder
 from savanna_all_in_one.settings import AllSettings
-from savanna_kit import settings
+from savanna_api_gateway.settings import ApiSettings
+from savanna_kit import serving, settings
 from savanna_manage.envoy import routes
 
 if TYPE_CHECKING:
@@ -28,5 +30,12 @@ def test_envoy_and_the_services_name_the_same_callers(tmp_path: Path) -> None:
         each.role: set(each.callers)
         for each in (routes.CONDUCTOR, routes.SCHEDULER, routes.ENGINES, routes.PLUGIN)
     }
-    # The gateway opens its doors when it serves, and nobody calls simulators through Envoy.
+    # Nobody calls simulators through Envoy; gateways are asked below.
     assert {role: found for role, found in let_in.items() if role in expected} == expected
+
+
+async def test_gateways_let_in_envoy_and_users_alone(tmp_path: Path) -> None:
+    parts = gateway.build(settings.load(ApiSettings, listen=f"unix:{tmp_path}/api"))
+    async with serving.running([parts]):
+        callers = {served.callers for served in parts.served}
+    assert callers == {frozenset({"envoy", "user"})}

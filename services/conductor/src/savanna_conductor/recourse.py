@@ -75,7 +75,7 @@ def roll_back(transaction: Transaction, request: messages.RollbackOperationReque
         return failed.id
     row = _free_cluster(transaction, failed)
     if not _left_something(transaction, failed) or not _is_last(transaction, failed):
-        raise _refusal("nothing is left of the operation that could be taken back")
+        raise _refusal("nothing is left of the operation that could be taken back", "NOTHING_LEFT")
     _check_reached(row, failed)
     back = _begin(transaction, row, failed, Operation(rollback_of=failed.id))
     _remember(transaction, request, back.id)

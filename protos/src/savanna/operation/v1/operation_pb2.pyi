@@ -573,7 +573,7 @@ class Task(_message.Message):
     position: _builtins.int
     """Place among the tasks of its operation, in the order in which they were stored; set when it is read."""
     interruptions: _builtins.int
-    """How often all of Savanna ended at once while it was in the hands of an engine, where that is one process."""
+    """How often all of Savanna died at once while it was in the hands of an engine, where that is one process."""
     @_builtins.property
     def spec(self) -> Global___TaskSpec:
         """What was asked for."""
@@ -655,7 +655,7 @@ class Attempt(_message.Message):
         OUTCOME_CANCELLED: Attempt._Outcome.ValueType  # 5
         """It was stopped by wish."""
         OUTCOME_INTERRUPTED: Attempt._Outcome.ValueType  # 6
-        """All of Savanna ended at once while it ran, its engine among the rest; that alone says little of the task."""
+        """All of Savanna died at once while it ran, its engine among the rest; that alone says little of the task."""
 
     class Outcome(_Outcome, metaclass=_OutcomeEnumTypeWrapper):
         """How a try ended."""
@@ -673,7 +673,7 @@ class Attempt(_message.Message):
     OUTCOME_CANCELLED: Attempt.Outcome.ValueType  # 5
     """It was stopped by wish."""
     OUTCOME_INTERRUPTED: Attempt.Outcome.ValueType  # 6
-    """All of Savanna ended at once while it ran, its engine among the rest; that alone says little of the task."""
+    """All of Savanna died at once while it ran, its engine among the rest; that alone says little of the task."""
 
     EPOCH_FIELD_NUMBER: _builtins.int
     ENGINE_ID_FIELD_NUMBER: _builtins.int

@@ -136,7 +136,6 @@ class App:
             return
         role = caller_of(names, request.headers.get(FORWARDED, ""))
         if role not in self._callers:
-            log.warning("caller_refused", path=request.url.path, role=role, peer=request.client)
             raise errors.PermissionDenied(
                 f"REST is for {', '.join(sorted(self._callers))}, and the caller's certificate "
                 f"says {role or 'no role'}\nGive the caller a certificate of its role",

@@ -43,7 +43,7 @@ class Trust:
         """List the engines that are drained."""
         engines = {each.engine for each in self._core.sessions.drained.values()}
         found = []
-        for engine in sorted(engines):
+        for engine in sorted(engines & self._told.keys()):
             reason, until = self._told[engine]
             each = execution.DrainedEngine(engine_id=engine, reason=reason)
             each.rest.FromMilliseconds(int(1000 * max(0.0, until - now)))
@@ -67,6 +67,7 @@ class Trust:
 
     def forgive(self, engine: str) -> None:
         """Forget the accidents of an engine."""
+        self._told.pop(engine, None)
         if self._accidents.pop(engine, None):
             self.judge()
 
