@@ -237,8 +237,16 @@ def given_up(operations: Iterable[Operation]) -> int:
 
 
 def _orphans(history: History) -> Iterator[str]:
-    """When every cluster is deleted the cloud has nothing."""
+    """When every cluster is deleted the cloud has nothing, whoever sweeps afterwards."""
     yield from history.left
+    deleted = {
+        each.cluster_id: each.end_time.ToNanoseconds() / 1e9
+        for each in history.operations.values()
+        if each.goal == Operation.GOAL_DELETE and each.state == Operation.STATE_SUCCEEDED
+    }
+    for cluster_id, when in history.swept:
+        if when > deleted.get(cluster_id, when):
+            yield f"a server of cluster {cluster_id} was there after its delete had succeeded"
 
 
 def _logged(history: History) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from savanna.operation.v1.operation_pb2 import JournalEntry, Operation
@@ -95,8 +96,8 @@ class History:
     errors: list[str] = field(default_factory=list)
     """What processes logged as errors, which no blow excuses."""
 
-    swept: int = 0
-    """Servers that engines removed as orphans."""
+    swept: list[tuple[str, float]] = field(default_factory=list)
+    """Clusters of servers that engines removed as orphans, and when."""
 
     left: list[str] = field(default_factory=list)
     """What the cloud still has when every cluster is deleted."""
@@ -135,6 +136,14 @@ def read_attempts(lines: Iterable[str]) -> list[Attempt]:
             latest[name].end = told["time"]
             latest[name].outcome = told["outcome"]
     return sorted(found, key=lambda each: each.begin)
+
+
+def read_swept(lines: Iterable[str]) -> list[tuple[str, float]]:
+    """Give the clusters of servers that were removed as orphans, and when."""
+    told = [json.loads(line) for line in lines if '"event": "orphan_cleaned"' in line]
+    return [
+        (each["cluster_id"], datetime.fromisoformat(each["timestamp"]).timestamp()) for each in told
+    ]
 
 
 def read_errors(lines: Iterable[str]) -> list[str]:

@@ -17,7 +17,7 @@ from tests.chaos.adversary import DATABASE, schedule
 from tests.chaos.battle import Battle, Field
 from tests.chaos.checker import violations
 from tests.chaos.clouds import SeenHosts, SeenSimulator
-from tests.chaos.history import History, read_attempts, read_errors
+from tests.chaos.history import History, read_attempts, read_errors, read_swept
 from tests.chaos.line import Line
 from tests.chaos.load import Crowd
 from tests.chaos.recovery import Ledger
@@ -175,7 +175,7 @@ class _Round:
             operations=list(history.operations.values()),
             attempts=len(history.attempts),
             runs=len(history.runs),
-            swept=history.swept,
+            swept=len(history.swept),
         )
 
     async def _follow(self, client: Client) -> None:
@@ -207,7 +207,7 @@ class _Round:
         history.left = await self._cloud.left()
         logs = await asyncio.to_thread(self._logs)
         history.errors = [f"{name}: {each}" for name, told in logs for each in read_errors(told)]
-        history.swept = sum('"orphan_cleaned"' in line for _, told in logs for line in told)
+        history.swept = [each for _, told in logs for each in read_swept(told)]
         return history
 
     def _logs(self) -> list[tuple[str, list[str]]]:

@@ -11,7 +11,15 @@ import pytest
 from savanna.operation.v1.operation_pb2 import Attempt as Told
 from savanna.operation.v1.operation_pb2 import JournalEntry, Operation
 from tests.chaos.checker import Fault, violations
-from tests.chaos.history import Attempt, History, Promise, Run, read_attempts, read_errors
+from tests.chaos.history import (
+    Attempt,
+    History,
+    Promise,
+    Run,
+    read_attempts,
+    read_errors,
+    read_swept,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -197,6 +205,16 @@ def _leaves_a_server(history: History) -> None:
     history.left = ["c1-worker-1"]
 
 
+def _sweeps_what_a_delete_left(history: History) -> None:
+    deleted = Operation(id="o2", cluster_id="c", goal=Operation.GOAL_DELETE)
+    deleted.state = Operation.STATE_SUCCEEDED
+    deleted.end_time.FromSeconds(100)
+    history.operations["o2"] = deleted
+    line = '{"cluster_id": "c", "event": "orphan_cleaned", "timestamp": "1970-01-01T00:01:4%d.5Z"}'
+    history.swept = read_swept([line % 1])
+    assert history.swept == [("c", 101.5)]
+
+
 def _a_user_complains(history: History) -> None:
     history.complaints = ["LOST job j1 wrote nothing"]
 
@@ -233,6 +251,7 @@ WRONG: dict[Callable[[History], None], Fault] = {
     _given_up_after_one_loss: Fault.END,
     _given_up_again_and_again: Fault.END,
     _leaves_a_server: Fault.ORPHAN,
+    _sweeps_what_a_delete_left: Fault.ORPHAN,
     _a_user_complains: Fault.LOST,
     _a_process_broke: Fault.LOGGED,
 }
