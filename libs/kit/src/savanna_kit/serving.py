@@ -40,10 +40,6 @@ log = logs.get_logger(__name__)
 _GARBAGE = 20_000
 """Objects made since the last look for circles of them, before the next."""
 
-_SWITCH_SECONDS = 0.0005
-"""After which a thread that computes lets another go on: one that only carries messages on must not
-wait ten times as long, at each step, behind one that reads thousands of rows."""
-
 
 _SERVER_OPTIONS = (
     ("grpc.max_receive_message_length", MAX_MESSAGE),
@@ -198,7 +194,6 @@ def run(program: Any) -> None:  # noqa: ANN401 - a coroutine of any kind
     # Messages come and go by the thousand and hold no circles: to look for some as often as Python
     # does costs a twentieth of the CPU.
     gc.set_threshold(_GARBAGE, 20, 20)
-    sys.setswitchinterval(_SWITCH_SECONDS)
     try:
         uvloop.run(program)
     except* Exception as group:
