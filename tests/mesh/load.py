@@ -80,10 +80,11 @@ class Story:
     def waits(self, begin: float, end: float) -> list[tuple[float, str]]:
         """Give for each hand-out in a span of wall clock time, or whose wait reaches into it, how
         long the step had lacked nothing, and which it was. One that was lost with its engine lacked
-        nothing since its last hand-out. Plans are left out: they wait for one another."""
+        nothing since its last hand-out, if that was told: looks that changed nothing are not. Plans
+        are left out: they wait for one another."""
         ready: dict[str, float] = {}
         ended: dict[tuple[str, str], float] = {}
-        assigned: dict[str, float] = {}
+        assigned: dict[tuple[str, int], float] = {}
         needs: dict[str, list[str]] = {}
         why: dict[str, str] = {}
         found = []
@@ -96,12 +97,12 @@ class Story:
             elif each.kind == JournalEntry.KIND_TASK_RETRIED:
                 # Who failed, or said "not yet", waits for its own time.
                 given_back = {Attempt.OUTCOME_CANCELLED: time}
-                lost = {Attempt.OUTCOME_LOST: assigned.get(step, time)}
+                lost = {Attempt.OUTCOME_LOST: assigned.get((step, each.epoch), time)}
                 ready[step] = (given_back | lost).get(each.outcome, _NEVER)
                 needs[step] = []
                 why[step] = f", {Attempt.Outcome.Name(each.outcome)} before"
             elif each.kind == JournalEntry.KIND_TASK_ASSIGNED:
-                assigned[step] = time
+                assigned[step, each.epoch] = time
                 since = max(
                     ready[step], *(ended.get((each.operation_id, n), 0) for n in needs[step]), 0
                 )
