@@ -38,8 +38,8 @@ async def test_a_write_without_a_request_id_gets_one(stage: Stage, client: Clien
     request = clu.CreateClusterRequest(cluster=cluster())
     await client.clusters.CreateCluster(request)
     assert request.request_id == ""
-    [stored] = stage.memory.requests
-    assert len(stored) == 36
+    [(_, key)] = stage.memory.requests
+    assert len(key) == 36
 
 
 async def test_the_same_request_id_makes_one_cluster(stage: Stage, client: Client) -> None:
