@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_envoy_and_the_services_name_the_same_callers(tmp_path: Path) -> None:
+async def test_envoy_and_the_services_name_the_same_callers(tmp_path: Path) -> None:
     folder = DataFolder(tmp_path / "data")
     folder.make()
     prepare_database(folder)
