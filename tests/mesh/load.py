@@ -96,9 +96,11 @@ class Story:
                 ended[each.operation_id, each.task_key] = time
             elif each.kind == JournalEntry.KIND_TASK_RETRIED:
                 # Who failed, or said "not yet", waits for its own time.
-                given_back = {Attempt.OUTCOME_CANCELLED: time}
-                lost = {Attempt.OUTCOME_LOST: assigned.get((step, each.epoch), time)}
-                ready[step] = (given_back | lost).get(each.outcome, _NEVER)
+                again = {
+                    Attempt.OUTCOME_CANCELLED: time,
+                    Attempt.OUTCOME_LOST: assigned.get((step, each.epoch), time),
+                }
+                ready[step] = again.get(each.outcome, _NEVER)
                 needs[step] = []
                 why[step] = f", {Attempt.Outcome.Name(each.outcome)} before"
             elif each.kind == JournalEntry.KIND_TASK_ASSIGNED:

@@ -163,10 +163,11 @@ def end_all(transaction: Transaction) -> dict[str, str]:
     schedulers, sessions = schema.scheduler, schema.engine_session
     living = select(schedulers.c.id).where(schedulers.c.lost.is_(False))
     _take_over(transaction, transaction.connection.execute(living).scalars().all())
-    query = select(sessions.c.id, sessions.c.engine_id).where(sessions.c.ended.is_(False))
-    ended = {row.id: row.engine_id for row in transaction.connection.execute(query)}
-    end_sessions(transaction, ended)
-    return ended
+    open_still = sessions.c.ended.is_(False)
+    query = select(sessions.c.id, sessions.c.engine_id).where(open_still)
+    engines = {row.id: row.engine_id for row in transaction.connection.execute(query)}
+    transaction.connection.execute(update(sessions).where(open_still).values(ended=True))
+    return engines
 
 
 def _take_over(transaction: Transaction, scheduler_ids: Sequence[str]) -> None:

@@ -40,7 +40,7 @@ def tell(to: Console, mesh: MeshStatus) -> None:
     for line in _alarms(mesh):
         to.print(Text(f"  {line}", style="red"))
     pools = sorted({load.pool for each in mesh.engines for load in each.pools})
-    drained = {each.engine_id for each in _drains(mesh)}
+    drained = _drained(mesh)
     waits = [(each, wait) for each in mesh.operations for wait in each.waits]
     _table(
         to,
@@ -90,15 +90,14 @@ def _alarms(mesh: MeshStatus) -> Iterator[str]:
     if not any(each.liveness == LIVENESS_ALIVE for each in mesh.engines):
         yield "no engine is there: nothing is done; start savanna-engine"
     now = mesh.time.ToSeconds()
-    # Several schedulers may say the same.
-    for each in {drain.engine_id: drain for drain in _drains(mesh)}.values():
+    for each in _drained(mesh).values():
         rest = words.seconds(max(0, each.until_time.ToSeconds() - now))
         yield f"engine '{each.engine_id}' is drained for {rest} more: {each.reason}"
 
 
-def _drains(mesh: MeshStatus) -> Iterator[Drain]:
-    for scheduler in mesh.schedulers:
-        yield from scheduler.drains
+def _drained(mesh: MeshStatus) -> dict[str, Drain]:
+    """Give the engines that are drained, by name: several schedulers may say the same."""
+    return {each.engine_id: each for scheduler in mesh.schedulers for each in scheduler.drains}
 
 
 def _table(to: Console, heads: Sequence[str], rows: Sequence[Row]) -> None:
